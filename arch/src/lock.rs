@@ -44,16 +44,7 @@ unsafe impl RawLock for SpinLock {
 
     #[inline]
     fn try_lock(&self, tries: u32) -> bool {
-        let mut left = tries;
-        while left != 0 {
-            if let Some(guard) = self.0.try_lock() {
-                core::mem::forget(guard);
-                return true;
-            }
-            core::hint::spin_loop();
-            left -= 1;
-        }
-        false
+        tries != 0 && (self.take() || self.take_later(tries))
     }
 
     #[inline]
@@ -65,6 +56,24 @@ unsafe impl RawLock for SpinLock {
     unsafe fn unlock(&self) {
         // SAFETY: the caller holds the lock, and its guard was forgotten when it was taken.
         unsafe { self.0.force_unlock() }
+    }
+}
+
+impl SpinLock {
+    /// One attempt.
+    #[inline]
+    fn take(&self) -> bool {
+        self.0.try_lock().map(core::mem::forget).is_some()
+    }
+
+    /// The attempts after a first one that failed: reads until the lock looks free, then tries.
+    #[cold]
+    #[inline(never)]
+    fn take_later(&self, tries: u32) -> bool {
+        (1..tries).any(|_| {
+            core::hint::spin_loop();
+            !self.0.is_locked() && self.take()
+        })
     }
 }
 
@@ -93,7 +102,8 @@ impl<T, L: RawLock> Locked<T, L> {
     /// The data, unless somebody else still holds it after `tries` tries.
     #[inline]
     pub fn try_lock(&self, tries: u32) -> Option<Guard<'_, T, L>> {
-        self.lock.try_lock(tries).then_some(Guard { of: self, this_cpu: PhantomData })
+        // Not `then_some`: a guard that is made and dropped unlocks.
+        self.lock.try_lock(tries).then(|| Guard { of: self, this_cpu: PhantomData })
     }
 
     /// The data of a lock that nobody else can see.
@@ -149,6 +159,15 @@ mod tests {
         drop(held);
         *data.try_lock(1).unwrap() += 1;
         assert_eq!(*data.lock(), 2);
+    }
+
+    #[test]
+    fn a_refused_try_leaves_the_lock_with_its_holder() {
+        let data: Locked<u32> = Locked::new(1);
+        let held = data.lock();
+        assert!(data.try_lock(1).is_none());
+        assert!(data.try_lock(1).is_none());
+        drop(held);
     }
 
     #[test]

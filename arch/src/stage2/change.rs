@@ -50,7 +50,7 @@ impl<W: Window> Stage2<'_, W> {
         let pfn = frames.first();
         if frames.count() == 1 {
             let entry = self.walk_at(gfn.number(), LAST_LEVEL)?;
-            if entry.level == LAST_LEVEL && entry.raw == 0 {
+            if entry.is_page() && entry.raw == 0 {
                 entry.table.store(entry.index, descriptor::leaf_unchecked(pfn, PageSize::Size4K, attributes));
                 tlb.publish();
                 return Ok(());
@@ -117,7 +117,7 @@ impl<W: Window> Stage2<'_, W> {
             if entry.raw == 0 {
                 return Ok(Unmapped::default());
             }
-            if entry.level == LAST_LEVEL && descriptor::is_table(entry.raw) {
+            if entry.is_page() && descriptor::is_table(entry.raw) {
                 entry.table.store(entry.index, 0);
                 tlb.invalidate(self.context, number, 1);
                 return Ok(Unmapped { frames: 1 });
@@ -146,7 +146,7 @@ impl<W: Window> Stage2<'_, W> {
     /// `NotFound` if that note is not there.
     pub fn clear_note(&self, gfn: Gfn, note: Note) -> Result<(), Located<Error>> {
         let entry = self.walk_at(gfn.number(), LAST_LEVEL)?;
-        if entry.level != LAST_LEVEL || entry.raw != note.raw() {
+        if !entry.is_page() || entry.raw != note.raw() {
             return Err(Located::gfn(Error::NotFound, gfn));
         }
         entry.table.store(entry.index, 0);
@@ -189,7 +189,7 @@ impl<W: Window> Stage2<'_, W> {
     ) -> Result<(), Error> {
         let raw = note.map_or(0, Note::raw);
         let mut entry = self.walk(chunk.start, LAST_LEVEL)?;
-        if entry.level != LAST_LEVEL {
+        if !entry.is_page() {
             if entry.raw == 0 && note.is_none() {
                 return Ok(());
             }
@@ -222,8 +222,8 @@ impl<W: Window> Stage2<'_, W> {
     pub(super) fn reach(&self, number: u64, level: u32, pages: &mut dyn TablePages) -> Result<Entry<'_>, Error> {
         loop {
             let entry = self.walk(number, level)?;
-            if entry.level == level || entry.raw != 0 {
-                return if entry.level == level { Ok(entry) } else { Err(Error::Internal) };
+            if entry.level() == level || entry.raw != 0 {
+                return if entry.level() == level { Ok(entry) } else { Err(Error::Internal) };
             }
             let (page, table) = self.new_table(pages)?;
             table.fill(0);

@@ -15,7 +15,7 @@
 use tenure_abi::{AddressWidth, Error, PageSize};
 
 /// log2 of the entries of a table.
-const INDEX_BITS: u32 = 9;
+pub(super) const INDEX_BITS: u32 = 9;
 /// The level whose leaves are pages.
 pub(super) const LAST_LEVEL: u32 = 3;
 
@@ -98,6 +98,12 @@ mod vtcr {
 #[inline]
 pub(super) const fn entry_shift(level: u32) -> u32 {
     INDEX_BITS * LAST_LEVEL.saturating_sub(level)
+}
+
+/// The level whose entries cover `1 << shift` frames.
+#[inline]
+pub(super) const fn entry_level(shift: u32) -> u32 {
+    LAST_LEVEL.saturating_sub(shift / INDEX_BITS)
 }
 
 /// The size of a leaf at `level`; level 0 has none.

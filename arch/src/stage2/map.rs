@@ -19,6 +19,8 @@ pub struct Stage2<'w, W: Window> {
     pub(super) context: Vttbr,
     /// Frame number of the first root table, a multiple of their number.
     root: u64,
+    /// log2 of the frames that a root entry covers.
+    start_shift: u32,
 }
 
 /// What an address leads to.
@@ -63,9 +65,24 @@ pub(super) struct Entry<'a> {
     pub(super) table: &'a Table,
     /// Its place in the table, modulo 512.
     pub(super) index: usize,
-    pub(super) level: u32,
+    /// log2 of the frames it covers: 27, 18, 9 or 0.
+    shift: u32,
     /// What it held when the walk read it.
     pub(super) raw: u64,
+}
+
+impl Entry<'_> {
+    /// The level of its table: 0..=3.
+    #[inline]
+    pub(super) const fn level(&self) -> u32 {
+        geometry::entry_level(self.shift)
+    }
+
+    /// Whether it stands in a level-3 table.
+    #[inline]
+    pub(super) const fn is_page(&self) -> bool {
+        self.shift == 0
+    }
 }
 
 impl<'w, W: Window> Stage2<'w, W> {
@@ -84,7 +101,13 @@ impl<'w, W: Window> Stage2<'w, W> {
         if root.count() != geometry.root_tables() || !first.number().is_multiple_of(root.count()) {
             return Err(Error::Invalid);
         }
-        let map = Self { window, geometry, context: Vttbr::new(first, vmid)?, root: first.number() };
+        let map = Self {
+            window,
+            geometry,
+            context: Vttbr::new(first, vmid)?,
+            root: first.number(),
+            start_shift: geometry::entry_shift(geometry.start_level()),
+        };
         for i in 0..root.count() {
             map.root_table(i).ok_or(Error::Fault)?;
         }
@@ -118,19 +141,18 @@ impl<'w, W: Window> Stage2<'w, W> {
         if number >= self.geometry.frames() {
             return Err(Error::Invalid);
         }
-        let mut level = self.geometry.start_level();
-        let mut shift = geometry::entry_shift(level);
-        let at_root = number >> shift;
-        let mut table = self.root_table(at_root / ENTRIES as u64).ok_or(Error::Internal)?;
+        let last = geometry::entry_shift(stop);
+        let mut shift = self.start_shift;
+        let mut table = self.root_table((number >> shift) / ENTRIES as u64).ok_or(Error::Internal)?;
         loop {
             let index = (number >> shift) as usize;
             let raw = table.load(index);
-            if level >= stop || !descriptor::is_table(raw) {
-                return Ok(Entry { table, index, level, raw });
+            // Shifts are multiples of 9: one that is above `last` is at least 9.
+            if shift <= last || !descriptor::is_table(raw) {
+                return Ok(Entry { table, index, shift, raw });
             }
             table = self.window.table(descriptor::frame(raw)).ok_or(Error::Internal)?;
-            level += 1;
-            shift = shift.saturating_sub(9);
+            shift -= geometry::INDEX_BITS;
         }
     }
 
@@ -148,25 +170,28 @@ impl<'w, W: Window> Stage2<'w, W> {
             Err(Error::Invalid) => return Lookup::Empty,
             Err(_) => return Lookup::Damaged,
         };
-        if entry.raw & descriptor::VALID == 0 {
-            return match Descriptor::decode(entry.raw, entry.level) {
-                Descriptor::Empty => Lookup::Empty,
-                Descriptor::Note(note) => Lookup::Note(note),
-                _ => Lookup::Damaged,
-            };
-        }
-        let page = entry.level == LAST_LEVEL;
-        let Some(size) = geometry::leaf_size(entry.level) else { return Lookup::Damaged };
-        // The walk went through every table, so only a level-3 block can be left to refuse.
-        if page && !descriptor::is_table(entry.raw) {
-            return Lookup::Damaged;
-        }
+        // The walk went on at every table, so a valid entry is a leaf, if its level has leaves.
+        let size = match entry.shift {
+            _ if entry.raw & descriptor::VALID == 0 => return unmapped(entry.raw, entry.level()),
+            0 if descriptor::is_table(entry.raw) => PageSize::Size4K,
+            9 => PageSize::Size2M,
+            18 => PageSize::Size1G,
+            _ => return Lookup::Damaged,
+        };
         let inside = gfn.number() & (size.frames() - 1);
-        let number = descriptor::frame(entry.raw).number() | inside;
-        match Pfn::new(number) {
+        match Pfn::new(descriptor::frame(entry.raw).number() | inside) {
             Ok(pfn) => Lookup::Leaf(Leaf { pfn, size, raw: entry.raw }),
             Err(_) => Lookup::Damaged,
         }
+    }
+}
+
+/// What an address is whose walk ended at the invalid entry `raw`.
+fn unmapped(raw: u64, level: u32) -> Lookup {
+    match Descriptor::decode(raw, level) {
+        Descriptor::Empty => Lookup::Empty,
+        Descriptor::Note(note) => Lookup::Note(note),
+        _ => Lookup::Damaged,
     }
 }
 

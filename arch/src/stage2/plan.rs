@@ -74,12 +74,12 @@ impl<W: Window> Stage2<'_, W> {
         let mut tables = 0;
         for chunk in chunks(range) {
             let entry = self.walk_at(chunk.start, LAST_LEVEL)?;
-            if entry.level == LAST_LEVEL {
+            if entry.is_page() {
                 allowed_pages(&entry, chunk, want)?;
                 continue;
             }
             let deepest = deepest_level(&entry, chunk, want).map_err(|error| at(error, chunk.start))?;
-            tables += new_tables(entry.level, deepest, chunk);
+            tables += new_tables(entry.level(), deepest, chunk);
         }
         Ok(tables)
     }
@@ -102,11 +102,11 @@ impl<W: Window> Stage2<'_, W> {
 /// The level that `chunk` needs tables down to, where its walk ended above level 3 at `entry`.
 fn deepest_level(entry: &Entry<'_>, chunk: Chunk, want: Want) -> Result<u32, Error> {
     const BLOCK_LEAF: PageSize = PageSize::Size2M;
-    match (Descriptor::decode(entry.raw, entry.level), want) {
+    match (Descriptor::decode(entry.raw, entry.level()), want) {
         (Descriptor::Empty, Want::Unmapped) | (Descriptor::Leaf { size: BLOCK_LEAF, .. }, Want::Prepared) => {
-            Ok(entry.level)
+            Ok(entry.level())
         }
-        (Descriptor::Leaf { size: BLOCK_LEAF, .. }, Want::Unmapped) if chunk.is_block() => Ok(entry.level),
+        (Descriptor::Leaf { size: BLOCK_LEAF, .. }, Want::Unmapped) if chunk.is_block() => Ok(entry.level()),
         (Descriptor::Empty, Want::Leaves(pfn, largest)) if fits_block(chunk, pfn, largest) => Ok(BLOCK_LEVEL),
         (Descriptor::Empty, Want::Prepared) => Ok(BLOCK_LEVEL),
         (Descriptor::Empty, Want::Leaves(..) | Want::Note)
@@ -152,5 +152,5 @@ fn new_tables(found: u32, deepest: u32, chunk: Chunk) -> u64 {
 
 /// Whether an empty entry at the walk's end is where `chunk` becomes a 2 MiB leaf.
 pub(super) fn becomes_block(entry: &Entry<'_>, chunk: Chunk, pfn: Pfn, largest: PageSize) -> bool {
-    entry.level < LAST_LEVEL && fits_block(chunk, pfn, largest) && entry.raw & descriptor::VALID == 0
+    !entry.is_page() && fits_block(chunk, pfn, largest) && entry.raw & descriptor::VALID == 0
 }

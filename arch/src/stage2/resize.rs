@@ -23,7 +23,7 @@ impl<'w, W: Window> Stage2<'w, W> {
     pub fn split(&self, gfn: Gfn, tlb: &impl Stage2Tlb, pages: &mut dyn TablePages) -> Result<(), Located<Error>> {
         let located = |error| Located::gfn(error, gfn);
         let entry = self.walk_at(gfn.number(), BLOCK_LEVEL)?;
-        match Descriptor::decode(entry.raw, entry.level) {
+        match Descriptor::decode(entry.raw, entry.level()) {
             Descriptor::Table(_) => return Ok(()),
             Descriptor::Leaf { size: PageSize::Size2M, .. } => {}
             Descriptor::Leaf { .. } => return Err(located(Error::TooBig)),
@@ -49,8 +49,8 @@ impl<'w, W: Window> Stage2<'w, W> {
     pub fn merge(&self, gfn: Gfn, tlb: &impl Stage2Tlb, pages: &mut dyn TablePages) -> Result<(), Located<Error>> {
         let located = |error| Located::gfn(error, gfn);
         let entry = self.walk_at(gfn.number(), BLOCK_LEVEL)?;
-        let page = match Descriptor::decode(entry.raw, entry.level) {
-            Descriptor::Table(page) if entry.level == BLOCK_LEVEL => page,
+        let page = match Descriptor::decode(entry.raw, entry.level()) {
+            Descriptor::Table(page) if entry.level() == BLOCK_LEVEL => page,
             Descriptor::Leaf { .. } => return Ok(()),
             Descriptor::Empty => return Err(located(Error::NotFound)),
             _ => return Err(located(Error::Internal)),
@@ -68,7 +68,7 @@ impl<'w, W: Window> Stage2<'w, W> {
     /// Breaks the 2 MiB leaf `entry` and answers the table of its pages, which it remembers and which
     /// no walker sees before [`Stage2::make_split`]. The caller invalidates in between.
     pub(super) fn break_block(&self, entry: &Entry<'_>, pages: &mut dyn TablePages) -> Result<&'w Table, Error> {
-        let Descriptor::Leaf { pfn, size: PageSize::Size2M, attributes } = Descriptor::decode(entry.raw, entry.level)
+        let Descriptor::Leaf { pfn, size: PageSize::Size2M, attributes } = Descriptor::decode(entry.raw, entry.level())
         else {
             return Err(Error::Internal);
         };
@@ -81,7 +81,7 @@ impl<'w, W: Window> Stage2<'w, W> {
     /// Installs the table that the broken entry for `number` remembers, if it is broken.
     pub(super) fn make_split(&self, number: u64) {
         if let Ok(entry) = self.walk(number, BLOCK_LEVEL)
-            && let Descriptor::Breaking(page) = Descriptor::decode(entry.raw, entry.level)
+            && let Descriptor::Breaking(page) = Descriptor::decode(entry.raw, entry.level())
         {
             entry.table.link(entry.index, descriptor::table(page));
         }
