@@ -146,7 +146,7 @@ fn a_reply_that_means_nothing_is_refused_and_the_vcpu_stays() {
     for index in [1, 8, u64::MAX] {
         assert_eq!(rig.el2.vcpu_run(rig.vm, index).unwrap_err(), Error::Invalid.into());
     }
-    drop(token);
+    assert_eq!(token.index(), 0);
 }
 
 #[test]
