@@ -27,7 +27,7 @@ pub(crate) fn cargo_test(workspace: &Workspace, step: &Step, log: &str, argument
         Err(error) => return vec![Case::fail(format!("{log}_tests_start"), format!("{error:#}"))],
     };
     let mut cases = libtest::parse(&done.lines).cases;
-    let failed = cases.iter().any(|case| matches!(case.verdict, crate::report::Verdict::Fail(_)));
+    let failed = cases.iter().any(Case::failed);
     if !done.ok() && !failed {
         cases.push(Case::fail(format!("{log}_tests_build_and_end"), done.build_error()));
     } else if cases.is_empty() {

@@ -39,6 +39,11 @@ impl Case {
         Self { name: name.into(), verdict: Verdict::Skip(reason.into()) }
     }
 
+    /// Whether it was tried and does not hold.
+    pub(crate) fn failed(&self) -> bool {
+        matches!(self.verdict, Verdict::Fail(_))
+    }
+
     /// Pass, or fail with the error.
     pub(crate) fn of(name: impl Into<String>, result: Result<(), String>) -> Self {
         match result {
