@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 /// Long enough for any build on two slow cores.
-pub(crate) const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
+pub(crate) const BUILD_LIMIT: Duration = Duration::from_mins(30);
 
 /// How a program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

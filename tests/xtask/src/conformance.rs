@@ -122,9 +122,8 @@ fn model(name: &str, cases: &[Case]) -> Says {
 fn heard(id: &str, wanted: rows::Wanted, heard: &Heard) -> Option<Says> {
     let against = &heard.against;
     let transcript = match (&heard.said, wanted) {
-        (_, rows::Wanted::No) => return None,
+        (_, rows::Wanted::No) | (Err(_), rows::Wanted::IfShown) => return None,
         (Err(reason), rows::Wanted::Yes) => return Some(Says::DidNotRun(format!("{against}: {reason}"))),
-        (Err(_), rows::Wanted::IfShown) => return None,
         (Ok(transcript), _) => transcript,
     };
     let verdicts: Vec<_> = transcript.rows.iter().filter(|row| row.name == id).map(|row| &row.verdict).collect();

@@ -5,18 +5,19 @@
 
 mod images;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 pub(crate) use images::Images;
 
-use crate::command::{Ended, Finished, run};
+use crate::command::{self, Ended, Finished};
 use crate::progress::Step;
 use crate::report::Case;
 use crate::setup::Need;
 use crate::suites::Run;
 use crate::transcript::Transcript;
+use crate::workspace::Workspace;
 
 /// What a firmware run needs.
 pub(crate) const NEEDS: [Need; 2] = [Need::SoftFloat, Need::Qemu];
@@ -29,7 +30,7 @@ mod place {
 }
 
 /// A scenario takes well under a second; a slow machine gets a multiple, a hang is still noticed.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// How the machine under a scenario looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,9 +48,7 @@ impl Machine {
     pub(crate) fn options(&self) -> Vec<String> {
         let options: &[&str] = match self {
             Self::TwoCpus => &["-cpu", "cortex-a76", "-smp", "2"],
-            Self::Counting => {
-                &["-cpu", "cortex-a76,cntfrq=1000000000", "-smp", "1", "-icount", "shift=0,sleep=off"]
-            }
+            Self::Counting => &["-cpu", "cortex-a76,cntfrq=1000000000", "-smp", "1", "-icount", "shift=0,sleep=off"],
             Self::Plugin(plugin) => &["-cpu", "cortex-a76", "-smp", "1", "-plugin", plugin],
         };
         options.iter().map(|&word| word.to_owned()).collect()
@@ -57,8 +56,8 @@ impl Machine {
 }
 
 /// Boots one scenario and returns what it printed.
-pub(crate) fn boot(images: &Images, scenario: u64, machine: &Machine, log: &PathBuf) -> Result<Finished, String> {
-    let raw = |file: &PathBuf, at: u64| format!("loader,file={},addr={at:#x},force-raw=on", file.display());
+pub(crate) fn boot(images: &Images, scenario: u64, machine: &Machine, log: &Path) -> Result<Finished, String> {
+    let raw = |file: &Path, at: u64| format!("loader,file={},addr={at:#x},force-raw=on", file.display());
     let mut qemu = Command::new("qemu-system-aarch64");
     qemu.args(["-machine", "virt,virtualization=on,gic-version=3", "-m", "512"])
         .args(["-nographic", "-nodefaults", "-no-reboot", "-semihosting", "-serial", "stdio"])
@@ -68,12 +67,12 @@ pub(crate) fn boot(images: &Images, scenario: u64, machine: &Machine, log: &Path
         .args(["-device", &raw(&images.payload, place::PAYLOAD)])
         .args(["-device", &raw(&images.guest, place::GUEST)])
         .args(["-device", &format!("loader,addr={:#x},data={scenario},data-len=8", place::SCENARIO)]);
-    run(&mut qemu, LIMIT, Some(log), |_| {}).map_err(|error| format!("{error:#}"))
+    command::run(&mut qemu, LIMIT, Some(log), |_| {}).map_err(|error| format!("{error:#}"))
 }
 
 /// The scenarios that the images offer.
-pub(crate) fn scenarios(run: &Run<'_>, images: &Images) -> Result<Vec<(u64, String)>, String> {
-    let done = boot(images, 0, &Machine::TwoCpus, &run.workspace.log("firmware-list"))?;
+pub(crate) fn scenarios(workspace: &Workspace, images: &Images) -> Result<Vec<(u64, String)>, String> {
+    let done = boot(images, 0, &Machine::TwoCpus, &workspace.log("firmware-list"))?;
     let transcript = Transcript::parse(&done.lines);
     if transcript.scenarios.is_empty() {
         return Err(format!("the image lists no scenario ({}): {}", done.ended, done.tail(5)));
@@ -84,11 +83,12 @@ pub(crate) fn scenarios(run: &Run<'_>, images: &Images) -> Result<Vec<(u64, Stri
 /// Runs every scenario; what they said goes to `run` for the suites that compare.
 pub(crate) fn all(run: &mut Run<'_>, step: &Step) -> Vec<Case> {
     if let Some(reason) = run.setup.lacks(&NEEDS) {
+        run.evidence.el2.said = Err(reason.clone());
         return vec![Case::skip("firmware_scenarios", reason)];
     }
     step.note("building the images");
     let found = Images::build(run.workspace).and_then(|images| {
-        let scenarios = scenarios(run, &images)?;
+        let scenarios = scenarios(run.workspace, &images)?;
         Ok((images, scenarios))
     });
     let (images, scenarios) = match found {
@@ -109,17 +109,19 @@ pub(crate) fn all(run: &mut Run<'_>, step: &Step) -> Vec<Case> {
             Err(seen) => cases.push(Case::fail(name, seen)),
         }
     }
-    run.el2 = Some(whole);
+    run.evidence.el2.said = Ok(whole);
     cases
 }
 
 /// The cases of one scenario, each with its name in front, and one for the run itself.
 fn judge(scenario: &str, done: &Finished, transcript: &Transcript) -> Vec<Case> {
     let mut cases = vec![Case::of(scenario, whole(done, transcript))];
-    cases.extend(transcript.cases.iter().map(|case| Case {
-        name: format!("{scenario}::{}", case.name),
-        verdict: case.verdict.clone(),
-    }));
+    cases.extend(
+        transcript
+            .cases
+            .iter()
+            .map(|case| Case { name: format!("{scenario}::{}", case.name), verdict: case.verdict.clone() }),
+    );
     cases
 }
 

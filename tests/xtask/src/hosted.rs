@@ -1,16 +1,18 @@
 //! The suite of hosted tests: every crate of the workspace, on the machine that runs us.
 
-use crate::command::{BUILD_LIMIT, run};
+use crate::command::{self, BUILD_LIMIT};
 use crate::libtest;
 use crate::progress::Step;
 use crate::report::Case;
+use crate::suites::Run;
 use crate::workspace::Workspace;
 
 /// Packages whose tests are slow without optimisation; the suite of that name runs them.
 const ELSEWHERE: [&str; 1] = ["tenure-oracle"];
 
 /// `cargo test` of the workspace with all features; each test is a case.
-pub(crate) fn tests(workspace: &Workspace, step: &Step) -> Vec<Case> {
+pub(crate) fn all(run: &mut Run<'_>, step: &Step) -> Vec<Case> {
+    let workspace = run.workspace;
     let mut arguments = vec!["--workspace", "--all-features"];
     for package in ELSEWHERE.iter().filter(|name| workspace.has_package(name)) {
         arguments.extend(["--exclude", package]);
@@ -22,7 +24,7 @@ pub(crate) fn tests(workspace: &Workspace, step: &Step) -> Vec<Case> {
 pub(crate) fn cargo_test(workspace: &Workspace, step: &Step, log: &str, arguments: &[&str]) -> Vec<Case> {
     let mut cargo = workspace.cargo();
     cargo.args(["test", "--no-fail-fast"]).args(arguments);
-    let done = match run(&mut cargo, BUILD_LIMIT, Some(&workspace.log(log)), |line| step.note(line)) {
+    let done = match command::run(&mut cargo, BUILD_LIMIT, Some(&workspace.log(log)), |line| step.note(line)) {
         Ok(done) => done,
         Err(error) => return vec![Case::fail(format!("{log}_tests_start"), format!("{error:#}"))],
     };

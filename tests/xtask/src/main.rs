@@ -10,15 +10,25 @@
 //!
 //! Nothing here is part of the product: it may use the standard library and stop with an error.
 
+mod bench;
 mod builds;
+mod ci;
 mod cli;
 mod command;
+mod conformance;
+mod demo;
+mod firmware;
 mod hosted;
+mod json;
 mod libtest;
+mod oracle;
+mod plugin;
 mod progress;
 mod report;
 mod setup;
+mod size;
 mod suites;
+mod transcript;
 mod workspace;
 
 use std::process::ExitCode;

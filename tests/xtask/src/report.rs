@@ -117,10 +117,7 @@ pub(crate) fn summary(ran: &[Ran]) -> bool {
     for suite in ran {
         let counts = Counts::of(&suite.cases);
         let seconds = suite.took.as_secs_f32();
-        println!(
-            "{:<12} {:>8} {:>8} {:>8} {seconds:>9.1}",
-            suite.suite, counts.passed, counts.failed, counts.skipped
-        );
+        println!("{:<12} {:>8} {:>8} {:>8} {seconds:>9.1}", suite.suite, counts.passed, counts.failed, counts.skipped);
     }
     for (suite, case, reason) in skips(ran) {
         println!("skipped: {suite}: {case}: {reason}");

@@ -72,12 +72,8 @@ impl Setup {
 
     /// Why something that needs all of these cannot run here.
     pub(crate) fn lacks(&self, needs: &[Need]) -> Option<String> {
-        let reasons: Vec<_> = self
-            .missing
-            .iter()
-            .filter(|(need, _)| needs.contains(need))
-            .map(|(_, reason)| reason.as_str())
-            .collect();
+        let reasons: Vec<_> =
+            self.missing.iter().filter(|(need, _)| needs.contains(need)).map(|(_, reason)| reason.as_str()).collect();
         (!reasons.is_empty()).then(|| reasons.join("; "))
     }
 }

@@ -1,6 +1,6 @@
 //! Where things are: the checkout, its build products, its logs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// The checkout that this run works on.
@@ -18,19 +18,9 @@ impl Workspace {
         Self { root }
     }
 
-    /// The top folder.
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
-    }
-
     /// A path inside the checkout.
     pub(crate) fn path(&self, inside: &str) -> PathBuf {
         self.root.join(inside)
-    }
-
-    /// The folder shared with the checkout's neighbours, where kernels for tests lie.
-    pub(crate) fn shared(&self) -> PathBuf {
-        self.root.join("../shared")
     }
 
     /// A folder under `target/`, made if it is missing.

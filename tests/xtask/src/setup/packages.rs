@@ -57,7 +57,7 @@ fn call(elevated: &[&str], program: &str, arguments: &[&str]) -> String {
     let mut words = elevated.iter().chain([&program]).chain(arguments);
     let mut command = Command::new(words.next().copied().unwrap_or(program));
     command.args(words).env("DEBIAN_FRONTEND", "noninteractive");
-    match run(&mut command, Duration::from_secs(900), None, |_| {}) {
+    match run(&mut command, Duration::from_mins(15), None, |_| {}) {
         Ok(done) => done.tail(2).replace('\n', " / "),
         Err(error) => format!("{error:#}"),
     }

@@ -14,7 +14,7 @@ pub(super) fn target(target: &str) -> Result<(), String> {
     let advice = format!("the Rust target {target} is missing: run `rustup target add {target}`");
     let mut rustup = Command::new("rustup");
     rustup.args(["target", "add", target]);
-    let done = run(&mut rustup, Duration::from_secs(600), None, |_| {});
+    let done = run(&mut rustup, Duration::from_mins(10), None, |_| {});
     match done {
         Ok(_) if installed(target) => Ok(()),
         Ok(done) => Err(format!("{advice} ({}: {})", done.ended, done.tail(2))),
