@@ -1,0 +1,173 @@
+//! A call as data, and who may make it when.
+//!
+//! The transitions of [`crate::spec`] judge pages. Here stands what is judged before them (CK-7): the VM
+//! exists, is of the right kind and in the right phase of its life; else `Invalid` for the call as a
+//! whole. Unmapping works on dying VMs too, or none could ever be emptied.
+
+use crate::spec::{Answer, Span, Spec, VmKind};
+use tenure_abi::{Error, Gfn, Located, Pfn, VmSlot};
+
+/// One call. Numbers are as they arrive from outside, unchecked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The fields are those of the transitions they name.
+pub enum Op {
+    /// PK-01.
+    HostShareHyp(Span),
+    /// PK-02.
+    HostUnshareHyp(Span),
+    /// PK-03.
+    HypPin(Span),
+    /// PK-04.
+    HypUnpin(Span),
+    /// PK-05.
+    HostDonateHyp(Span),
+    /// PK-06.
+    HypDonateHost(Span),
+    /// Begin to use hypervisor pages.
+    HypGet(Span),
+    /// End it.
+    HypPut(Span),
+    /// PK-09.
+    HostShareGuest { vm: VmSlot, pages: Span, gfn: u64 },
+    /// PK-10.
+    HostUnshareGuest { vm: VmSlot, gfns: Span },
+    /// PK-11.
+    HostDonateGuest { vm: VmSlot, pages: Span, gfn: u64 },
+    /// PK-12.
+    GuestShareHost { vm: VmSlot, gfns: Span },
+    /// PK-13.
+    GuestUnshareHost { vm: VmSlot, gfns: Span },
+    /// PK-14.
+    Reclaim { vm: VmSlot, gfns: Span },
+    /// PK-15.
+    ForceReclaim(Span),
+    /// PK-25.
+    Relinquish { vm: VmSlot, gfns: Span },
+    /// A VM comes to life.
+    VmCreate { vm: VmSlot, kind: VmKind },
+    /// A VM stops for ever.
+    VmStartTeardown(VmSlot),
+    /// An emptied VM is gone.
+    VmFinishTeardown(VmSlot),
+}
+
+/// In which phase of its life a VM must be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Live,
+    Dying,
+    Any,
+}
+
+impl Op {
+    /// What the specification says to this call; the state changes if it says yes.
+    ///
+    /// # Errors
+    /// `Invalid` for the call if CK-7 refuses it, else those of the transition.
+    pub fn apply(self, spec: &mut Spec) -> Answer {
+        self.asked_by_the_right_one(spec)?;
+        match self {
+            Self::HostShareHyp(pages) => spec.host_share_hyp(pages),
+            Self::HostUnshareHyp(pages) => spec.host_unshare_hyp(pages),
+            Self::HypPin(pages) => spec.hyp_pin(pages),
+            Self::HypUnpin(pages) => spec.hyp_unpin(pages),
+            Self::HostDonateHyp(pages) => spec.host_donate_hyp(pages),
+            Self::HypDonateHost(pages) => spec.hyp_donate_host(pages),
+            Self::HypGet(pages) => spec.hyp_get(pages),
+            Self::HypPut(pages) => spec.hyp_put(pages),
+            Self::HostShareGuest { vm, pages, gfn } => spec.host_share_guest(vm, pages, gfn),
+            Self::HostUnshareGuest { vm, gfns } => spec.host_unshare_guest(vm, gfns),
+            Self::HostDonateGuest { vm, pages, gfn } => spec.host_donate_guest(vm, pages, gfn),
+            Self::GuestShareHost { vm, gfns } => spec.guest_share_host(vm, gfns),
+            Self::GuestUnshareHost { vm, gfns } => spec.guest_unshare_host(vm, gfns),
+            Self::Reclaim { vm, gfns } => spec.reclaim(vm, gfns),
+            Self::ForceReclaim(pages) => spec.force_reclaim(pages),
+            Self::Relinquish { vm, gfns } => spec.relinquish(vm, gfns),
+            Self::VmCreate { vm, kind } => spec.vm_create(vm, kind),
+            Self::VmStartTeardown(vm) => spec.vm_start_teardown(vm),
+            Self::VmFinishTeardown(vm) => spec.vm_finish_teardown(vm),
+        }
+    }
+
+    /// CK-7.
+    ///
+    /// # Errors
+    /// `Invalid` for the call.
+    pub fn asked_by_the_right_one(self, spec: &Spec) -> Result<(), Located<Error>> {
+        let (slot, kind, phase) = match self {
+            Self::HostShareGuest { vm, .. } => (vm, VmKind::NonProtected, Phase::Live),
+            Self::HostUnshareGuest { vm, .. } => (vm, VmKind::NonProtected, Phase::Any),
+            Self::HostDonateGuest { vm, .. }
+            | Self::GuestShareHost { vm, .. }
+            | Self::GuestUnshareHost { vm, .. }
+            | Self::Relinquish { vm, .. } => (vm, VmKind::Protected, Phase::Live),
+            Self::Reclaim { vm, .. } => (vm, VmKind::Protected, Phase::Dying),
+            _ => return Ok(()),
+        };
+        let right = spec
+            .vms
+            .get(&slot)
+            .is_some_and(|vm| vm.kind == kind && (phase == Phase::Any || vm.dying == (phase == Phase::Dying)));
+        if right { Ok(()) } else { Err(Located::call(Error::Invalid)) }
+    }
+
+    /// Whether only a mistake inside the hypervisor could make this call: ending a use that never began.
+    pub fn is_a_mistake_inside(self, spec: &Spec) -> bool {
+        let any = |pages: Span, held: &dyn Fn(Pfn) -> bool| {
+            pages.frames().any(|pfn| spec.owner.contains_key(&pfn) && !held(pfn))
+        };
+        match self {
+            Self::HypUnpin(pages) => any(pages, &|pfn| spec.pins_of(pfn) > 0),
+            Self::HypPut(pages) => any(pages, &|pfn| spec.references_of(pfn) > 0),
+            _ => false,
+        }
+    }
+
+    /// The host frames this call may change, as far as it names them.
+    pub fn pages(self) -> Option<Span> {
+        match self {
+            Self::HostShareHyp(pages)
+            | Self::HostUnshareHyp(pages)
+            | Self::HypPin(pages)
+            | Self::HypUnpin(pages)
+            | Self::HostDonateHyp(pages)
+            | Self::HypDonateHost(pages)
+            | Self::HypGet(pages)
+            | Self::HypPut(pages)
+            | Self::ForceReclaim(pages)
+            | Self::HostShareGuest { pages, .. }
+            | Self::HostDonateGuest { pages, .. } => Some(pages),
+            _ => None,
+        }
+    }
+
+    /// The guest frames this call may change, as far as it names them.
+    pub fn gfns(self) -> Option<(VmSlot, Span)> {
+        match self {
+            Self::HostShareGuest { vm, pages, gfn } | Self::HostDonateGuest { vm, pages, gfn } => {
+                Some((vm, Span { first: gfn, count: pages.count }))
+            }
+            Self::HostUnshareGuest { vm, gfns }
+            | Self::GuestShareHost { vm, gfns }
+            | Self::GuestUnshareHost { vm, gfns }
+            | Self::Reclaim { vm, gfns }
+            | Self::Relinquish { vm, gfns } => Some((vm, gfns)),
+            _ => None,
+        }
+    }
+}
+
+impl Span {
+    /// The most pages of a call that are looked at one by one.
+    const LOOK: u64 = 4096;
+
+    /// The first frames of the span as host frames, as far as they exist.
+    pub fn frames(self) -> impl Iterator<Item = Pfn> {
+        (self.first..self.first.saturating_add(self.count.min(Self::LOOK))).filter_map(|n| Pfn::new(n).ok())
+    }
+
+    /// The first frames of the span as guest frames, as far as they exist.
+    pub fn guest_frames(self) -> impl Iterator<Item = Gfn> {
+        (self.first..self.first.saturating_add(self.count.min(Self::LOOK))).filter_map(|n| Gfn::new(n).ok())
+    }
+}
