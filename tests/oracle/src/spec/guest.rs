@@ -22,7 +22,7 @@ impl Spec {
             self.lent_to_guests.insert((pfn, vm, gfn));
             self.guest_map.insert((vm, gfn), pfn);
         }
-        done(pairs.len())
+        Ok(done(pairs.len()))
     }
 
     /// PK-10: the host takes such mappings back; which pages is read from the guest's map.
@@ -41,7 +41,7 @@ impl Spec {
             self.lent_to_guests.remove(&(pfn, vm, gfn));
             self.guest_map.remove(&(vm, gfn));
         }
-        done(pairs.len())
+        Ok(done(pairs.len()))
     }
 
     /// PK-11: the host gives pages to a guest, which sees them from `gfn` on, content as it is.
@@ -59,7 +59,7 @@ impl Spec {
             self.owner.insert(pfn, Owner::Guest(vm));
             self.guest_map.insert((vm, gfn), pfn);
         }
-        done(pairs.len())
+        Ok(done(pairs.len()))
     }
 
     /// PK-12: the guest lets the host touch pages of its own.
@@ -70,7 +70,7 @@ impl Spec {
     pub fn guest_share_host(&mut self, vm: VmSlot, span: Span) -> Answer {
         let pages = self.guest_own(vm, span, PageState::Exclusive(Owner::Guest(vm)))?;
         self.lent_to_host.extend(&pages);
-        done(pages.len())
+        Ok(done(pages.len()))
     }
 
     /// PK-13: the guest takes that back.
@@ -83,7 +83,7 @@ impl Spec {
         for pfn in &pages {
             self.lent_to_host.remove(pfn);
         }
-        done(pages.len())
+        Ok(done(pages.len()))
     }
 
     /// The pages behind `span`, all of them in `state`.

@@ -14,7 +14,7 @@ impl Spec {
             page_must(self.host_exclusive(pfn), Error::Denied, pfn)?;
         }
         self.lent_to_hyp.extend(&pages);
-        done(pages.len())
+        Ok(done(pages.len()))
     }
 
     /// PK-02: the host takes that back.
@@ -30,7 +30,7 @@ impl Spec {
         for pfn in &pages {
             self.lent_to_hyp.remove(pfn);
         }
-        done(pages.len())
+        Ok(done(pages.len()))
     }
 
     /// PK-03: the hypervisor holds pages lent to it.
@@ -46,7 +46,7 @@ impl Spec {
         for &pfn in &pages {
             *self.pins.entry(pfn).or_insert(0) += 1;
         }
-        done(pages.len())
+        Ok(done(pages.len()))
     }
 
     /// PK-04: the hypervisor lets go of pages it holds.
@@ -65,7 +65,7 @@ impl Spec {
                 n => self.pins.insert(pfn, n - 1),
             };
         }
-        done(pages.len())
+        Ok(done(pages.len()))
     }
 
     /// PK-05: the host gives pages to the hypervisor.
@@ -78,7 +78,7 @@ impl Spec {
             page_must(self.host_exclusive(pfn), Error::Denied, pfn)?;
         }
         self.owner.extend(pages.iter().map(|&pfn| (pfn, Owner::Hyp)));
-        done(pages.len())
+        Ok(done(pages.len()))
     }
 
     /// PK-06: the hypervisor gives pages back to the host.
@@ -92,7 +92,7 @@ impl Spec {
             page_must(self.references_of(pfn) == 0, Error::Busy, pfn)?;
         }
         self.owner.extend(pages.iter().map(|&pfn| (pfn, Owner::Host)));
-        done(pages.len())
+        Ok(done(pages.len()))
     }
 
     /// The hypervisor begins to use pages of its own (PK-06 refuses to give them away).
@@ -108,7 +108,7 @@ impl Spec {
         for &pfn in &pages {
             *self.references.entry(pfn).or_insert(0) += 1;
         }
-        done(pages.len())
+        Ok(done(pages.len()))
     }
 
     /// The hypervisor ends one use of pages of its own.
@@ -126,7 +126,7 @@ impl Spec {
                 n => self.references.insert(pfn, n - 1),
             };
         }
-        done(pages.len())
+        Ok(done(pages.len()))
     }
 
     fn hyp_exclusive(&self, pfn: Pfn) -> bool {

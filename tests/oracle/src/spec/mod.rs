@@ -195,8 +195,8 @@ fn numbered<F: Frame>(span: Span) -> Result<Vec<F>, Located<Error>> {
 }
 
 /// The answer of a transition that did all `pages` and scrubbed nothing.
-fn done(pages: usize) -> Answer {
-    Ok(Done { pages: pages as u64, scrubbed: BTreeSet::new() })
+fn done(pages: usize) -> Done {
+    Done { pages: pages as u64, scrubbed: BTreeSet::new() }
 }
 
 /// `Ok` if `holds`, else `error` at host frame `pfn`.

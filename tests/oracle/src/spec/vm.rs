@@ -2,7 +2,7 @@
 
 use super::{Answer, Spec, done};
 use std::collections::btree_map::Entry;
-use tenure_abi::{Error, Located, Owner, VmSlot};
+use tenure_abi::{Error, Gfn, Located, Owner, VmSlot};
 
 /// Which promises a VM gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl Spec {
             Entry::Occupied(_) => Err(Located::call(Error::Exists)),
             Entry::Vacant(place) => {
                 place.insert(Vm { kind, dying: false });
-                done(0)
+                Ok(done(0))
             }
         }
     }
@@ -46,7 +46,7 @@ impl Spec {
             Some(vm) if !vm.dying => vm.dying = true,
             _ => return Err(Located::call(Error::Invalid)),
         }
-        done(0)
+        Ok(done(0))
     }
 
     /// PK-22: a dying VM that owns and sees nothing any more is gone, and its burnt addresses with it.
@@ -58,11 +58,17 @@ impl Spec {
             return Err(Located::call(Error::Invalid));
         }
         let owns = self.owner.values().any(|&owner| owner == Owner::Guest(slot));
-        if owns || self.guest_map.keys().any(|key| key.0 == slot) {
+        if owns || !self.sees_nothing(slot) {
             return Err(Located::call(Error::Busy));
         }
         self.poisoned.retain(|key| key.0 != slot);
         self.vms.remove(&slot);
-        done(0)
+        Ok(done(0))
+    }
+
+    /// Nothing is mapped in this VM.
+    pub fn sees_nothing(&self, slot: VmSlot) -> bool {
+        let first = Gfn::new(0).map(|gfn| (slot, gfn));
+        first.is_ok_and(|first| self.guest_map.range(first..).next().is_none_or(|(key, _)| key.0 != slot))
     }
 }

@@ -91,12 +91,14 @@ pub struct Trace {
     mood: Mood,
     /// Calls until the mood changes.
     left: u64,
+    /// How far a sweep has come.
+    swept: Option<Pfn>,
 }
 
 impl Trace {
     /// The trace of `seed`.
     pub const fn new(seed: u64) -> Self {
-        Self { rng: Rng::new(seed), mood: Mood::Fill, left: 200 }
+        Self { rng: Rng::new(seed), mood: Mood::Fill, left: 200, swept: None }
     }
 
     /// The next call, for a machine in the state of `spec`. Never a mistake of the hypervisor itself.
@@ -125,6 +127,7 @@ impl Trace {
                 Mood::Sweep => (Mood::Fill, 100),
             };
             self.left = 1 + self.rng.below(self.left);
+            self.swept = None;
         }
         self.left -= 1;
     }
@@ -139,7 +142,7 @@ impl Trace {
         let Some(now) = spec.vms.get(&vm) else {
             return Some(Op::VmCreate { vm, kind });
         };
-        let empty = !spec.guest_map.keys().any(|key| key.0 == vm);
+        let empty = spec.sees_nothing(vm);
         let likely = match (now.dying, empty) {
             (true, true) => 60,
             (true, false) => 5,
@@ -158,7 +161,7 @@ impl Trace {
             return None;
         }
         let gfns = self.guest_span(spec, vm, |_| true);
-        if !spec.guest_map.keys().any(|key| key.0 == vm) {
+        if spec.sees_nothing(vm) {
             return Some(Op::VmFinishTeardown(vm));
         }
         Some(match found.kind {
@@ -169,11 +172,13 @@ impl Trace {
 
     /// A step towards memory that is all the host's: undo what was done to the first pages touched.
     fn sweep(&mut self, spec: &Spec) -> Option<Op> {
-        let touched = spec.owner.iter().find(|(pfn, _)| spec.page(**pfn) != PageState::Exclusive(Owner::Host));
+        let from = self.swept.or(spec.owner.keys().next().copied())?;
+        let touched = spec.owner.range(from..).find(|(pfn, _)| spec.page(**pfn) != PageState::Exclusive(Owner::Host));
         let Some((&pfn, &owner)) = touched else {
             self.left = 0;
             return None;
         };
+        self.swept = Some(pfn);
         let like =
             |other: &Pfn| spec.page(*other) == spec.page(pfn) && spec.references_of(*other) == spec.references_of(pfn);
         let run = span_at(pfn, self.length().max(300)).frames().take_while(like).count() as u64;
@@ -232,10 +237,10 @@ impl Trace {
             Call::HostDonateHyp => Op::HostDonateHyp(self.host_span(own)),
             Call::HostUnshareHyp => Op::HostUnshareHyp(self.host_span(|pfn| lent(pfn) && spec.pins_of(pfn) == 0)),
             Call::HypPin => Op::HypPin(self.host_span(lent)),
-            Call::HypUnpin => Op::HypUnpin(self.held_span(spec.pins.keys())),
+            Call::HypUnpin => Op::HypUnpin(self.held_span(&spec.pins)),
             Call::HypDonateHost => Op::HypDonateHost(self.host_span(|pfn| hyps(pfn) && spec.references_of(pfn) == 0)),
             Call::HypGet => Op::HypGet(self.host_span(hyps)),
-            Call::HypPut => Op::HypPut(self.held_span(spec.references.keys())),
+            Call::HypPut => Op::HypPut(self.held_span(&spec.references)),
             Call::HostShareGuest => {
                 let mapped = |pfn: Pfn| {
                     matches!(spec.page(pfn), PageState::Shared { owner: Owner::Host, with: Borrower::Guests { .. } })

@@ -2,6 +2,7 @@
 
 use super::{GFN_USED, RAM, Trace, guest_span_at, span_at};
 use crate::spec::{Span, Spec};
+use std::collections::BTreeMap;
 use tenure_abi::{Gfn, Pfn, VmSlot};
 
 /// How often a random page is tried before any page will do.
@@ -28,13 +29,14 @@ impl Trace {
     }
 
     /// Host pages that are all among `held`: ending a use that never began is not for a trace.
-    pub(super) fn held_span<'a>(&mut self, held: impl Iterator<Item = &'a Pfn> + Clone) -> Span {
+    pub(super) fn held_span<T>(&mut self, held: &BTreeMap<Pfn, T>) -> Span {
         let length = self.length();
         let from = self.ram_page(length);
-        let start = held.clone().find(|&&pfn| pfn >= from).or_else(|| held.clone().next());
-        let Some(&start) = start else { return span_at(from, length) };
-        let run = held.skip_while(|&&pfn| pfn < start).zip(start.number()..).take(length as usize);
-        let run = run.take_while(|(pfn, n)| pfn.number() == *n && in_piece(start, **pfn)).count();
+        let Some((&start, _)) = held.range(from..).next().or_else(|| held.iter().next()) else {
+            return span_at(from, length);
+        };
+        let run = held.range(start..).zip(start.number()..).take(length as usize);
+        let run = run.take_while(|((pfn, _), n)| pfn.number() == *n && in_piece(start, **pfn)).count();
         span_at(start, run as u64)
     }
 
