@@ -4,7 +4,7 @@
 //! exists, is of the right kind and in the right phase of its life; else `Invalid` for the call as a
 //! whole. Unmapping works on dying VMs too, or none could ever be emptied.
 
-use crate::spec::{Answer, Span, Spec, VmKind};
+use crate::spec::{Answer, Done, Span, Spec, VmKind};
 use tenure_abi::{Error, Gfn, Located, Pfn, VmSlot};
 
 /// One call. Numbers are as they arrive from outside, unchecked.
@@ -49,6 +49,8 @@ pub enum Op {
     VmStartTeardown(VmSlot),
     /// An emptied VM is gone.
     VmFinishTeardown(VmSlot),
+    /// The records may be stored in less space; nobody can see a difference.
+    Compact(Span),
 }
 
 /// In which phase of its life a VM must be.
@@ -86,6 +88,7 @@ impl Op {
             Self::VmCreate { vm, kind } => spec.vm_create(vm, kind),
             Self::VmStartTeardown(vm) => spec.vm_start_teardown(vm),
             Self::VmFinishTeardown(vm) => spec.vm_finish_teardown(vm),
+            Self::Compact(pages) => Ok(Done { pages: pages.count, ..Done::default() }),
         }
     }
 
@@ -135,10 +138,55 @@ impl Op {
             | Self::HypGet(pages)
             | Self::HypPut(pages)
             | Self::ForceReclaim(pages)
+            | Self::Compact(pages)
             | Self::HostShareGuest { pages, .. }
             | Self::HostDonateGuest { pages, .. } => Some(pages),
             _ => None,
         }
+    }
+
+    /// The same call for another range of host frames (guest frames, where it names no host frames).
+    #[must_use]
+    pub fn with_span(self, span: Span) -> Self {
+        match self {
+            Self::HostShareHyp(_) => Self::HostShareHyp(span),
+            Self::HostUnshareHyp(_) => Self::HostUnshareHyp(span),
+            Self::HypPin(_) => Self::HypPin(span),
+            Self::HypUnpin(_) => Self::HypUnpin(span),
+            Self::HostDonateHyp(_) => Self::HostDonateHyp(span),
+            Self::HypDonateHost(_) => Self::HypDonateHost(span),
+            Self::HypGet(_) => Self::HypGet(span),
+            Self::HypPut(_) => Self::HypPut(span),
+            Self::ForceReclaim(_) => Self::ForceReclaim(span),
+            Self::Compact(_) => Self::Compact(span),
+            Self::HostShareGuest { vm, gfn, .. } => Self::HostShareGuest { vm, pages: span, gfn },
+            Self::HostDonateGuest { vm, gfn, .. } => Self::HostDonateGuest { vm, pages: span, gfn },
+            Self::HostUnshareGuest { vm, .. } => Self::HostUnshareGuest { vm, gfns: span },
+            Self::GuestShareHost { vm, .. } => Self::GuestShareHost { vm, gfns: span },
+            Self::GuestUnshareHost { vm, .. } => Self::GuestUnshareHost { vm, gfns: span },
+            Self::Reclaim { vm, .. } => Self::Reclaim { vm, gfns: span },
+            Self::Relinquish { vm, .. } => Self::Relinquish { vm, gfns: span },
+            Self::VmCreate { .. } | Self::VmStartTeardown(_) | Self::VmFinishTeardown(_) => self,
+        }
+    }
+
+    /// Whether an implementation may do a prefix and ask for the rest to be repeated: where content is
+    /// scrubbed, and where the frames behind a guest range may lie anywhere.
+    pub fn may_stop_early(self) -> bool {
+        matches!(
+            self,
+            Self::HostUnshareGuest { .. }
+                | Self::GuestShareHost { .. }
+                | Self::GuestUnshareHost { .. }
+                | Self::Reclaim { .. }
+                | Self::Relinquish { .. }
+                | Self::ForceReclaim(_)
+        )
+    }
+
+    /// Whether it is about the life of a VM, not about pages.
+    pub fn is_life(self) -> bool {
+        matches!(self, Self::VmCreate { .. } | Self::VmStartTeardown(_) | Self::VmFinishTeardown(_))
     }
 
     /// The guest frames this call may change, as far as it names them.

@@ -172,8 +172,8 @@ fn form_is_judged_before_memory_and_memory_before_state() {
         assert_eq!(share(first, count), Located::call(Error::Invalid), "{first:#x} {count:#x}");
     }
     assert_eq!(share(0x10f, 2), Located { error: Error::Invalid, at: at(0x110) });
-    assert_eq!(share(0xff, 2), Located { error: Error::Invalid, at: at(0x100) });
-    assert_eq!(share(0xf0, 0x100), Located { error: Error::Invalid, at: at(0x100) });
+    assert_eq!(share(0xff, 2), Located { error: Error::Invalid, at: at(0xff) });
+    assert_eq!(share(0xf0, 0x100), Located { error: Error::Invalid, at: at(0xf0) });
     assert_eq!(share(0x110, 0xef0), Located { error: Error::NotMemory, at: at(0x110) });
     assert_eq!(share(0x10f, 1), Located { error: Error::Denied, at: at(0x10f) });
     let force = spec.force_reclaim(Span { first: 0x110, count: 1 }).unwrap_err();

@@ -9,7 +9,7 @@
 //! | rank | class | error | place |
 //! |---|---|---|---|
 //! | 1 | malformed: empty, wrapping, beyond the address width | `Invalid` | the call |
-//! | 2 | the host range crosses an edge of memory | `Invalid` | the first page past the edge |
+//! | 2 | the host range crosses an edge of memory | `Invalid` | its first page that is not memory |
 //! | 3 | the host range is not memory | `NotMemory` (`Fault` for a forced reclaim) | its first page |
 //! | 4 | state, page by page, a page completely before the next | as the row says | the page that refuses |
 //!
@@ -168,7 +168,8 @@ impl Spec {
         well_formed(span, self.machine.pfn_end)?;
         let edges = self.machine.ram.iter().flat_map(|&(first, end)| [first, end]);
         if let Some(edge) = edges.filter(|&e| span.first < e && e < span.first + span.count).min() {
-            return Err(Located::pfn(Error::Invalid, Pfn::new(edge)?));
+            let outside = if self.is_ram(span.first) { edge } else { span.first };
+            return Err(Located::pfn(Error::Invalid, Pfn::new(outside)?));
         }
         if !self.is_ram(span.first) {
             return Err(Located::pfn(not_memory, Pfn::new(span.first)?));

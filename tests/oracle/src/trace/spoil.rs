@@ -23,6 +23,7 @@ impl Trace {
             Op::HypGet(_) => Op::HypGet(pages),
             Op::HypPut(_) => Op::HypPut(pages),
             Op::ForceReclaim(_) => Op::ForceReclaim(pages),
+            Op::Compact(pages) => Op::Compact(pages),
             Op::HostShareGuest { vm, pages: good, gfn } => {
                 let (pages, gfn) = self.bad_pair(good, gfn, pages, gfns);
                 Op::HostShareGuest { vm: slot(vm), pages, gfn }
