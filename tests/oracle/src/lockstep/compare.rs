@@ -19,12 +19,12 @@ pub fn pages(spec: &Spec, system: &System<'_>, pages: &[Pfn]) -> Result<(), Stri
         if found != Ok(expected) {
             return Err(format!("{pfn:?}: specification {expected:?}, tracker {found:?}"));
         }
-        if !matches!(expected, PageState::Exclusive(Owner::Guest(_)) | PageState::Shared { owner: Owner::Guest(_), .. })
-        {
+        let (PageState::Exclusive(owner) | PageState::Shared { owner, .. }) = expected else { continue };
+        if !matches!(owner, Owner::Guest(_)) {
             continue;
         }
         // The reverse map has to lead to an address where the guest sees the page.
-        let (Ok(entry), true) = (system.entry(pfn), true) else { continue };
+        let entry = system.entry(pfn).map_err(in_words)?;
         let seen = entry.guest().and_then(|key| spec.guest_map.get(&key));
         if seen != Some(&pfn) {
             return Err(format!("{pfn:?}: the tracker says it is seen at {:?}, where {seen:?} is", entry.guest()));

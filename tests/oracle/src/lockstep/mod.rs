@@ -29,7 +29,7 @@ use system::System;
 use tenure_abi::{Error, Pfn};
 
 /// After how many calls all pages are compared.
-const FULL_COMPARE: u64 = 500;
+const FULL_COMPARE: u64 = 1000;
 
 /// The tracker's own limits.
 pub const LIMITS: Limits = Limits { pins: 0xffff, mappings: u32::MAX, references: 0xffff };
@@ -71,7 +71,8 @@ pub struct Failure {
 pub struct LockStep<'m> {
     /// The specification.
     pub spec: Spec,
-    system: System<'m>,
+    /// The tracker and what is around it.
+    pub system: System<'m>,
     /// What was done so far.
     pub stats: Stats,
 }
@@ -102,9 +103,8 @@ impl<'m> LockStep<'m> {
         if op.is_a_mistake_inside(&self.spec) {
             return Ok(());
         }
-        let mut touched = self.behind(op);
+        let touched = self.touched_by(op);
         let result = self.answers(op);
-        touched.extend(self.behind(op));
         result
             .and_then(|()| compare::pages(&self.spec, &self.system, &touched))
             .map_err(|what| Divergence { op, what })?;
@@ -123,8 +123,8 @@ impl<'m> LockStep<'m> {
         compare::all(&self.spec, &self.system).map_err(|what| Divergence { op, what })
     }
 
-    /// The host pages a call is about, and their neighbours.
-    fn behind(&self, op: Op) -> Vec<Pfn> {
+    /// The host pages a call may change, and the neighbours of those it names.
+    fn touched_by(&self, op: Op) -> Vec<Pfn> {
         let mut pages = Vec::new();
         if let Some(span) = op.pages() {
             let around = Span { first: span.first.saturating_sub(1), count: span.count.saturating_add(2) };

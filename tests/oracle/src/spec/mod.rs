@@ -124,10 +124,11 @@ impl Spec {
             Borrower::Hyp { pins: self.pins_of(pfn) }
         } else if self.lent_to_host.contains(&pfn) {
             Borrower::Host
-        } else if self.mappings_of(pfn) > 0 {
-            Borrower::Guests { mappings: self.mappings_of(pfn) }
         } else {
-            return PageState::Exclusive(owner);
+            match self.mappings_of(pfn) {
+                0 => return PageState::Exclusive(owner),
+                mappings => Borrower::Guests { mappings },
+            }
         };
         PageState::Shared { owner, with }
     }

@@ -1,6 +1,6 @@
 //! Picking pages that are in the state a call wants.
 
-use super::{GFN_USED, RAM, Trace, guest_span_at, span_at};
+use super::{GFN_USED, PFN_END, RAM, Trace, guest_span_at, span_at};
 use crate::spec::{Span, Spec};
 use std::collections::BTreeMap;
 use tenure_abi::{Gfn, Pfn, VmSlot};
@@ -44,7 +44,7 @@ impl Trace {
     pub(super) fn guest_span(&mut self, spec: &Spec, vm: VmSlot, wanted: impl Fn(Pfn) -> bool) -> Span {
         let length = self.length();
         let Ok(from) = Gfn::new(self.rng.below(GFN_USED)) else { return Span { first: 0, count: length } };
-        let (Ok(low), Ok(high)) = (Gfn::new(0), Gfn::new(GFN_USED)) else { return guest_span_at(from, length) };
+        let (Ok(low), Ok(high)) = (Gfn::new(0), Gfn::new(PFN_END - 1)) else { return guest_span_at(from, length) };
         let seen = spec.guest_map.range((vm, from)..=(vm, high)).chain(spec.guest_map.range((vm, low)..(vm, from)));
         let Some((&(_, start), _)) = seen.take(1024).find(|(_, pfn)| wanted(**pfn)) else {
             return guest_span_at(from, length);
@@ -62,6 +62,10 @@ impl Trace {
         let mut gfn = 0;
         for _ in 0..TRIES {
             gfn = self.rng.below(GFN_USED - 2048);
+            // Now and then at the very end of what a guest can address.
+            if self.rng.percent(4) {
+                gfn += PFN_END - GFN_USED;
+            }
             if aligned {
                 gfn = gfn / REGION * REGION + pages.first % REGION;
             }
