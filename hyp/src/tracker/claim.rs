@@ -25,6 +25,8 @@ pub struct Claim<'t, B: BlockSource> {
     tracker: &'t Tracker<'t, B>,
     row: Row,
     identity: Identity,
+    /// What is held once the claim is complete.
+    frames: FrameRange<Pfn>,
     first: u64,
     count: u64,
     /// Blocks for the first and the last region, where those will have to be split.
@@ -95,7 +97,7 @@ impl<B: BlockSource> Tracker<'_, B> {
     fn hold(&self, row: Row, frames: FrameRange<Pfn>, identity: Identity) -> Result<Claim<'_, B>, Located<Error>> {
         let first = frames.first().number();
         // The claim grows region by region; dropping it half grown unlocks what it has.
-        let mut claim = Claim { tracker: self, row, identity, first, count: 0, reserved: [None; 2] };
+        let mut claim = Claim { tracker: self, row, identity, frames, first, count: 0, reserved: [None; 2] };
         while let Some(part) = self.part(first + claim.count, frames.end()) {
             let Some(part) = part else {
                 drop(claim);
@@ -143,6 +145,18 @@ impl<B: BlockSource> Claim<'_, B> {
     /// How many pages are held: at least 1.
     pub fn count(&self) -> u64 {
         self.count
+    }
+
+    /// The entry of page `index` as it is before the transition; `None` if the claim has no such page.
+    pub fn entry(&self, index: u64) -> Option<Entry> {
+        let page = self.first + Some(index).filter(|&i| i < self.count)?;
+        let part = self.tracker.part(page, page + 1)??;
+        Some(self.tracker.entry_under_lock(part.word(), page))
+    }
+
+    /// The pages held.
+    pub fn frames(&self) -> FrameRange<Pfn> {
+        self.frames
     }
 
     /// The rule they are held for.

@@ -12,9 +12,9 @@
 //! | PK-04 unpin | hyp | host, shared hyp, pinned | one pin less | leave | Denied; no pin: Internal |
 //! | PK-05 donate hyp | hyp for the host | host | hyp | leave | Denied |
 //! | PK-06 hyp donates | hyp | hyp, no reference | host | leave | Denied; referenced: Busy |
-//! | PK-09 share guest | host | host, or shared with guests | one mapping more | leave | Denied; `u32::MAX`: Saturated |
+//! | PK-09 share guest | host | host, or shared with guests | one mapping more | clean | Denied; `u32::MAX`: Saturated |
 //! | PK-10 unshare guest | host | shared with guests | one mapping less, then host | leave | Denied |
-//! | PK-11 donate guest | host | host | guest at gfn | leave | Denied |
+//! | PK-11 donate guest | host | host | guest at gfn | clean | Denied |
 //! | PK-12 share | guest | guest at gfn | guest, shared host | leave | Denied |
 //! | PK-13 unshare | guest | guest, shared host | guest | leave | Denied |
 //! | PK-14 reclaim | host, dying VM | guest at gfn | host | scrub | Denied |
@@ -41,6 +41,8 @@ pub enum Asker {
 pub enum Content {
     /// Nothing.
     Leave,
+    /// They stay, and are made visible to a guest that runs with its caches off.
+    Clean,
     /// They are zeroed and cleaned to the point of coherency.
     Scrub,
 }
@@ -172,6 +174,10 @@ const fn leave(id: &'static str, asker: Asker, loser: Loser, effect: Effect) -> 
     }
 }
 
+const fn clean(id: &'static str, loser: Loser, effect: Effect) -> Row {
+    Row { content: Content::Clean, extent: Extent::Resumable, ..leave(id, Asker::Host, loser, effect) }
+}
+
 const fn scrub(id: &'static str, asker: Asker) -> Row {
     let effect = Effect::Replace { from: Kind::GuestExclusive, to: Kind::HostExclusive };
     Row { content: Content::Scrub, extent: Extent::Resumable, ..leave(id, asker, Loser::Guest, effect) }
@@ -218,11 +224,9 @@ impl Transition {
             Self::HypUnpin => leave("PK-04", Asker::Hyp, Loser::Hyp, Effect::Lower { unused: pins, counted: pins }),
             Self::HostDonateHyp => leave("PK-05", Asker::Hyp, Loser::Host, replace(HostExclusive, HypExclusive)),
             Self::HypDonateHost => leave("PK-06", Asker::Hyp, Loser::Hyp, replace(HypExclusive, HostExclusive)),
-            Self::HostShareGuest => {
-                leave("PK-09", Asker::Host, Loser::Nobody, Effect::Raise { unused, counted, cap: u32::MAX })
-            }
+            Self::HostShareGuest => clean("PK-09", Loser::Nobody, Effect::Raise { unused, counted, cap: u32::MAX }),
             Self::HostUnshareGuest => leave("PK-10", Asker::Host, Loser::Guest, Effect::Lower { unused, counted }),
-            Self::HostDonateGuest => leave("PK-11", Asker::Host, Loser::Host, replace(HostExclusive, GuestExclusive)),
+            Self::HostDonateGuest => clean("PK-11", Loser::Host, replace(HostExclusive, GuestExclusive)),
             Self::GuestShareHost => {
                 leave("PK-12", Asker::Guest, Loser::Nobody, replace(GuestExclusive, GuestSharedHost))
             }

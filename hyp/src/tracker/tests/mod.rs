@@ -51,6 +51,14 @@ impl TestTracker {
         Ok(done)
     }
 
+    /// Gives pages to a guest, as many claims as it takes.
+    pub(super) fn donate(&self, first: u64, count: u64, slot: u16, gfn: u64) {
+        let mut done = 0;
+        while done < count {
+            done += self.go(Transition::HostDonateGuest, first + done, count - done, guest(slot, gfn + done)).unwrap();
+        }
+    }
+
     /// Every entry of RAM, bit for bit, to see that nothing changed.
     pub(super) fn snapshot(&self) -> Vec<super::Entry> {
         let pages = (RAM..HOLE).chain(TAIL..TAIL + 512);

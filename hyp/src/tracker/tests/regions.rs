@@ -19,7 +19,9 @@ impl TestTracker {
 #[test]
 fn a_whole_region_stays_one_word() {
     let t = tracker();
-    t.claim(HostDonateGuest, pfns(RAM, 1024), guest(1, 0x1000)).unwrap().commit(PageSize::Size2M);
+    for half in [0, 512] {
+        t.claim(HostDonateGuest, pfns(RAM + half, 512), guest(1, 0x1000 + half)).unwrap().commit(PageSize::Size2M);
+    }
     assert!(!t.mixed(RAM) && !t.mixed(RAM + 512));
     assert_eq!(t.hw(RAM), PageSize::Size2M);
     t.go(GuestShareHost, RAM, 1024, guest(1, 0x1000)).unwrap();
@@ -158,7 +160,7 @@ fn the_fast_path_takes_exactly_the_pages_the_table_allows() {
 #[test]
 fn an_audit_can_be_done_in_pieces() {
     let t = tracker();
-    t.go(HostDonateGuest, RAM, 700, guest(1, 0)).unwrap();
+    t.donate(RAM, 700, 1, 0);
     let whole = t.audit(pfn(0), u64::MAX);
     let (mut pages, mut guests, mut cursor) = (0, 0, Some(pfn(0)));
     while let Some(at) = cursor {
