@@ -170,18 +170,45 @@ impl Op {
         }
     }
 
-    /// Whether an implementation may do a prefix and ask for the rest to be repeated: where content is
-    /// scrubbed, and where the frames behind a guest range may lie anywhere.
+    /// Whether an implementation may do a prefix and ask for the rest to be repeated: where bytes are scrubbed
+    /// or cleaned, and where the frames behind a guest range may lie anywhere.
     pub fn may_stop_early(self) -> bool {
         matches!(
             self,
-            Self::HostUnshareGuest { .. }
+            Self::HostShareGuest { .. }
+                | Self::HostUnshareGuest { .. }
+                | Self::HostDonateGuest { .. }
                 | Self::GuestShareHost { .. }
                 | Self::GuestUnshareHost { .. }
                 | Self::Reclaim { .. }
                 | Self::Relinquish { .. }
                 | Self::ForceReclaim(_)
         )
+    }
+
+    /// The range it names: of host frames, or of guest frames where it names no host frames.
+    pub fn span(self) -> Option<Span> {
+        self.pages().or(self.gfns().map(|(_, gfns)| gfns))
+    }
+
+    /// The same call for the first `pages` pages.
+    #[must_use]
+    pub fn prefix(self, pages: u64) -> Self {
+        self.span().map_or(self, |span| self.with_span(Span { count: pages, ..span }))
+    }
+
+    /// The same call for what follows the first `pages` pages.
+    #[must_use]
+    pub fn rest(self, pages: u64) -> Self {
+        let Some(span) = self.span() else { return self };
+        let rest = Span { first: span.first + pages, count: span.count - pages };
+        match self.with_span(rest) {
+            Self::HostShareGuest { vm, pages: rest, gfn } => Self::HostShareGuest { vm, pages: rest, gfn: gfn + pages },
+            Self::HostDonateGuest { vm, pages: rest, gfn } => {
+                Self::HostDonateGuest { vm, pages: rest, gfn: gfn + pages }
+            }
+            other => other,
+        }
     }
 
     /// Whether it is about the life of a VM, not about pages.

@@ -147,14 +147,14 @@ impl<'m> LockStep<'m> {
                 self.stats.no_block += 1;
                 return Ok(());
             }
-            let span = op.pages().or(op.gfns().map(|(_, gfns)| gfns)).unwrap_or(Span { first: 0, count: 0 });
-            let early = answer.as_ref().ok().map(|done| done.pages).filter(|&pages| pages < span.count);
+            let asked = op.span().map_or(0, |span| span.count);
+            let early = answer.as_ref().ok().map(|done| done.pages).filter(|&pages| pages < asked);
             match early {
                 Some(pages) if op.may_stop_early() && pages > 0 => {
-                    self.same(op.with_span(Span { count: pages, ..span }), &answer)?;
-                    op = op.with_span(Span { first: span.first + pages, count: span.count - pages });
+                    self.same(op.prefix(pages), &answer)?;
+                    op = op.rest(pages);
                 }
-                Some(pages) => return Err(format!("the tracker did {pages} of {} pages", span.count)),
+                Some(pages) => return Err(format!("the tracker did {pages} of {asked} pages of {op:?}")),
                 None => return self.same(op, &answer),
             }
         }

@@ -124,31 +124,48 @@ impl<'m> System<'m> {
         Ok(done)
     }
 
-    /// Puts host pages into a guest's table from `gfn` on.
+    /// Puts host pages into a guest's table from `gfn` on: claim after claim, up to the first refusal.
     fn give_guest(&mut self, transition: Transition, vm: VmSlot, pages: Span, gfn: u64) -> Answer {
         let frames = range::<Pfn>(pages)?;
-        let gfns = range::<Gfn>(Span { first: gfn, count: pages.count })?;
-        let span = Span { first: gfns.first().number(), count: gfns.count() };
-        let occupied = span.guest_frames().position(|gfn| self.tables.contains_key(&(vm, gfn)));
-        if let Some(place) = occupied {
-            let refused = self.tracker.claim(transition, frames, Identity::guest(vm, gfns.first())?).err();
-            // The tracker's refusal comes first if its page does; at the same page the row decides.
-            let table_first = transition == Transition::HostShareGuest;
-            let is_first = |e: &Located<Error>| match e.at {
-                Place::Pfn(pfn) => {
-                    let page = pfn.number().wrapping_sub(pages.first);
-                    let place = place as u64;
-                    page < place
-                        || page == place && !table_first
-                        || matches!(e.error, Error::Invalid | Error::NotMemory)
-                }
-                _ => true,
-            };
-            let here = gfns.first().checked_add(place as u64).ok_or(Error::Invalid)?;
-            return Err(refused.filter(is_first).unwrap_or(Located::gfn(Error::Denied, here)));
+        range::<Gfn>(Span { first: gfn, count: pages.count })?;
+        self.one_piece_of_ram(frames, Error::NotMemory)?;
+        let mut all = Done::default();
+        while all.pages < pages.count {
+            let rest = Span { first: pages.first + all.pages, count: pages.count - all.pages };
+            match self.give_piece(transition, vm, range(rest)?, Gfn::new(gfn + all.pages)?) {
+                Ok(done) => all.pages += done.pages,
+                Err(refused) if all.pages == 0 => return Err(refused),
+                Err(_) => return Ok(all),
+            }
         }
-        let done = self.claim(transition, frames, Identity::guest(vm, gfns.first())?)?;
-        for (pfn, gfn) in pages.frames().zip(span.guest_frames()) {
+        Ok(all)
+    }
+
+    /// As much of `frames` as one claim takes. The guest's table may refuse as well; who refuses at the first
+    /// page is heard, and at the same page the row decides.
+    fn give_piece(&mut self, transition: Transition, vm: VmSlot, frames: FrameRange<Pfn>, gfn: Gfn) -> Answer {
+        let identity = Identity::guest(vm, gfn)?;
+        let gfns = Span { first: gfn.number(), count: frames.count() };
+        let occupied = gfns.guest_frames().zip(0..).find(|&(gfn, _)| self.tables.contains_key(&(vm, gfn)));
+        if let Some((here, place)) = occupied {
+            let by_table = Located::gfn(Error::Denied, here);
+            let table_first = transition == Transition::HostShareGuest;
+            match self.tracker.claim(transition, frames, identity) {
+                Ok(claim) if place < claim.count() => return Err(by_table),
+                Ok(_) => {}
+                Err(refused) => {
+                    let page = match refused.at {
+                        Place::Pfn(pfn) => pfn.number().wrapping_sub(frames.first().number()),
+                        _ => 0,
+                    };
+                    let tracker_first = page < place || page == place && !table_first;
+                    return Err(if tracker_first { refused } else { by_table });
+                }
+            }
+        }
+        let done = self.claim(transition, frames, identity)?;
+        let pages = Span { first: frames.first().number(), count: done.pages };
+        for (pfn, gfn) in pages.frames().zip(gfns.guest_frames()) {
             self.tables.insert((vm, gfn), Leaf::Page(pfn));
         }
         Ok(done)
@@ -212,7 +229,7 @@ impl<'m> System<'m> {
     /// Forced reclaim: who loses the pages is read from the tracker.
     fn force_reclaim(&mut self, pages: Span) -> Answer {
         let frames = range::<Pfn>(pages)?;
-        self.one_piece_of_ram(frames)?;
+        self.one_piece_of_ram(frames, Error::Fault)?;
         let mut all = Done::default();
         while let Some(rest) = frames.rest(all.pages).or((all.pages == 0).then_some(frames)) {
             let loser = self.entry(rest.first())?.guest();
@@ -245,10 +262,10 @@ impl<'m> System<'m> {
     }
 
     /// A resumable claim looks at one region at a time; that the whole range is memory is its caller's to see.
-    fn one_piece_of_ram(&self, frames: FrameRange<Pfn>) -> Result<(), Located<Error>> {
+    fn one_piece_of_ram(&self, frames: FrameRange<Pfn>, not_memory: Error) -> Result<(), Located<Error>> {
         let touches = |r: &&FrameRange<Pfn>| r.first().number() < frames.end() && frames.first().number() < r.end();
         let Some(piece) = self.ram.iter().find(touches) else {
-            return Err(Located::pfn(Error::Fault, frames.first()));
+            return Err(Located::pfn(not_memory, frames.first()));
         };
         if !piece.contains(frames.first()) {
             return Err(Located::pfn(Error::Invalid, frames.first()));
