@@ -7,12 +7,12 @@
 //! | [`exit`] | end the run with a code |
 //! | [`lock`] | a spin lock for the text |
 //! | [`reg`] | system registers by name |
-//! | [`bare_guest`] | calls that try the world switch |
+//! | [`selftest`] | calls that try the runtime |
 #![no_std]
 
-pub mod bare_guest;
 pub mod exit;
 pub mod layout;
 pub mod lock;
 pub mod reg;
+pub mod selftest;
 pub mod uart;

@@ -1,18 +1,12 @@
 //! The seams of the image: who answers hypercalls and stage-2 faults, and what the host sees of memory.
 //!
-//! Here: no ownership. The host sees all RAM but the carve-out, every fault of its is its own to handle,
-//! and a guest is host code run in a vCPU on the host's own stage 2, to show that switching worlds works.
+//! Here: no ownership. The host sees all RAM but the carve-out, and a fault is for it to handle.
 
-use crate::percpu;
 use crate::trap::Syndrome;
 use crate::vectors::{Action, Frame};
-use crate::world::{Vcpu, enter_guest};
-use crate::{inject, psci};
-use core::ptr::NonNull;
+use crate::{inject, percpu, psci, selftest};
 use core::sync::atomic::{AtomicU64, Ordering};
-use firmware_board::bare_guest;
 use firmware_board::layout::{CARVEOUT_END, IMAGE, RAM, RAM_END};
-use firmware_board::lock::Lock;
 use tenure_abi::smccc;
 
 /// `VTCR_EL2`: 40-bit addresses in and out from level 1, inner shareable write-back walks; bit 31 is RES1.
@@ -20,8 +14,6 @@ const VTCR: u64 = 1 << 31 | 2 << 16 | 3 << 12 | 1 << 10 | 1 << 8 | 1 << 6 | (64 
 /// A block that may be read, written and executed: AF, inner shareable, write-back.
 const BLOCK: u64 = 1 | 0xf << 2 | 3 << 6 | 3 << 8 | 1 << 10;
 const TABLE: u64 = 3;
-/// The VMID of the bare guest; the host's is 0.
-const GUEST_VMID: u64 = 1 << 48;
 
 /// Level 1 of a 40-bit stage 2: two tables side by side.
 #[repr(C, align(8192))]
@@ -31,8 +23,6 @@ struct Table([AtomicU64; 512]);
 
 static ROOT: Root = Root([const { AtomicU64::new(0) }; 1024]);
 static RAM_GIB: Table = Table([const { AtomicU64::new(0) }; 512]);
-/// The one vCPU.
-static VCPU: Lock<Vcpu> = Lock::new(Vcpu::new(0, 0, 0, 0, 0));
 
 /// The stage 2 that the host runs with.
 pub(crate) struct HostTranslation {
@@ -52,6 +42,7 @@ pub(crate) fn init() {
     }
     devices.store(BLOCK, Ordering::Relaxed);
     ram.store(&raw const RAM_GIB as u64 | TABLE, Ordering::Release);
+    selftest::init();
 }
 
 /// What the host runs with, on every CPU.
@@ -62,15 +53,11 @@ pub(crate) fn host_translation() -> HostTranslation {
 /// An `HVC` from host or guest, on the fast way in.
 #[unsafe(no_mangle)]
 extern "C" fn hvc_entry(frame: &mut Frame) -> Action {
-    let function = smccc::function(frame.x[0]);
     if percpu::current().in_guest() {
-        if function == bare_guest::STOP {
+        if selftest::stops(smccc::function(frame.x[0])) {
             return Action::Exit;
         }
-    } else if function == bare_guest::RUN {
-        run_bare(frame);
-        return Action::Resume;
-    } else if psci::answer(frame) {
+    } else if psci::answer(frame) || selftest::answer(frame) {
         return Action::Resume;
     }
     frame.x[0] = smccc::NOT_SUPPORTED.cast_unsigned();
@@ -82,21 +69,6 @@ pub(crate) fn abort_entry(_frame: &mut Frame, syndrome: Syndrome) -> Action {
     if percpu::current().in_guest() {
         return Action::Exit;
     }
-    // The same abort as EL1 would take it, with the status of a synchronous external abort.
-    let external = syndrome.esr & !0x3f | 0x10;
-    inject::inject(external, syndrome.far);
+    inject::inject(inject::external_abort(syndrome.esr), syndrome.far);
     Action::Resume
-}
-
-fn run_bare(frame: &mut Frame) {
-    let host = host_translation();
-    let mut vcpu = VCPU.lock();
-    *vcpu = Vcpu::new(frame.x[1], frame.x[2], host.vttbr | GUEST_VMID, host.vtcr, 0);
-    // SAFETY: on the host's behalf; the lock is held and the reference behind it not used meanwhile.
-    let exit = unsafe { enter_guest(NonNull::from(&mut *vcpu)) };
-    let [_, stopped_by, esr, far, x0, x1, x19, pc, ..] = &mut frame.x;
-    *stopped_by = exit.interrupt.into();
-    (*esr, *far) = (exit.syndrome.esr, exit.syndrome.far);
-    (*x0, *x1, *x19, *pc) = (vcpu.x[0], vcpu.x[1], vcpu.x[19], vcpu.pc);
-    frame.x[0] = smccc::SUCCESS.cast_unsigned();
 }

@@ -18,7 +18,8 @@ const SCTLR_SPAN: u64 = 1 << 23;
 /// Where an exception goes: new PC and PSTATE, and the syndrome with the class that fits the level it came from.
 fn take(vbar: u64, sctlr: u64, pstate: u64, esr: u64) -> (u64, u64, u64) {
     let aarch32 = pstate >> 4 & 1 != 0;
-    let from_el0 = aarch32 || pstate >> 2 & 3 == 0;
+    let level = pstate >> 2 & 3;
+    let from_el0 = aarch32 || level == 0;
     let offset = match (aarch32, from_el0, pstate & 1) {
         (true, ..) => 0x600,
         (_, true, _) => 0x400,
@@ -30,6 +31,14 @@ fn take(vbar: u64, sctlr: u64, pstate: u64, esr: u64) -> (u64, u64, u64) {
     // PAN is set on entry unless SPAN says to leave it.
     let pan = if sctlr & SCTLR_SPAN == 0 { PAN } else { pstate & PAN };
     (vbar.wrapping_add(offset), EL1H_MASKED | pan, esr)
+}
+
+/// The `ESR_EL1` with which EL1 takes a stage-2 abort as a synchronous external abort. What EL2 learns for
+/// emulation (register, size) is not part of it.
+pub(crate) const fn external_abort(esr_el2: u64) -> u64 {
+    const KEPT: u64 = 0x3f << 26 | 1 << 25 | 1 << 8 | 1 << 6; // class, length, cache maintenance, write
+    const EXTERNAL: u64 = 0x10;
+    esr_el2 & KEPT | EXTERNAL
 }
 
 /// The interrupted code takes an exception with this syndrome instead of going on. An abort's syndrome is

@@ -12,6 +12,7 @@
 //! | `inject` | giving an exception to EL1 |
 //! | `psci`, `smc` | what firmware calls a host may make |
 //! | `fatal` | the last words of an image that cannot go on |
+//! | `selftest` | calls that try the runtime by itself |
 //! | `glue` | the seams: who answers calls and faults, and what the host sees of memory |
 #![no_std]
 #![no_main]
@@ -23,6 +24,7 @@ mod inject;
 mod mmu;
 mod percpu;
 mod psci;
+mod selftest;
 mod smc;
 mod state;
 mod trap;

@@ -52,8 +52,7 @@ impl Table {
 
     /// The entry for `va` at the level whose entries cover `1 << shift` bytes.
     fn entry(&self, va: u64, shift: u32) -> &AtomicU64 {
-        let [entries @ ..] = &self.0;
-        &entries[(va >> shift) as usize & 511]
+        &self.0[(va >> shift) as usize & 511]
     }
 
     fn set(&self, va: u64, shift: u32, descriptor: u64) {
@@ -62,7 +61,7 @@ impl Table {
 
     /// A descriptor that points here; physical and virtual addresses are equal.
     fn pointer(&self) -> u64 {
-        self as *const Self as u64 | TABLE
+        core::ptr::from_ref(self) as u64 | TABLE
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) unsafe fn call(function: u32, args: [u64; 3]) -> u64 {
     // SAFETY: the caller vouches for the call; SMCCC preserves what is not named here.
     unsafe {
         asm!(
+            "dsb ishst", // what a CPU that starts will read is written
             "smc #0",
             inout("x0") u64::from(function) => result,
             inout("x1") a => _, inout("x2") b => _, inout("x3") c => _,

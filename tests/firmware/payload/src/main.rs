@@ -6,6 +6,7 @@
 //! | `probe` | loads and stores that may fault |
 //! | `hvc` | calls of EL2 |
 //! | `cpu` | a second CPU, and meeting it |
+//! | `gic` | one interrupt, the physical timer's |
 //! | `pages` | physical pages to give away |
 //! | `report` | the lines the runner reads |
 //! | `scenario` | which checks run, by number |
@@ -14,6 +15,7 @@
 
 mod boot;
 mod cpu;
+mod gic;
 mod hvc;
 mod pages;
 mod probe;

@@ -1,8 +1,10 @@
 //! Which checks run: QEMU writes a number, the table says what it means.
 
 mod boot;
+mod el2_pages;
 mod fast_hvc;
 mod firmware_calls;
+mod guest_interrupt;
 mod guest_world;
 mod hyp_memory;
 mod second_cpu;
@@ -10,7 +12,7 @@ mod second_cpu;
 use crate::{probe, report};
 use firmware_board::layout::SCENARIO;
 
-/// Number, name, program. A program reports its cases itself.
+/// Number, name, program. Numbers below `selftest::SCENARIOS` test the runtime of the EL2 image. A program reports its cases itself.
 const SCENARIOS: &[(u64, &str, fn())] = &[
     (0, "boot", boot::run),
     (1, "second_cpu", second_cpu::run),
@@ -18,6 +20,8 @@ const SCENARIOS: &[(u64, &str, fn())] = &[
     (3, "fast_hvc", fast_hvc::run),
     (4, "firmware_calls", firmware_calls::run),
     (5, "guest_world", guest_world::run),
+    (6, "guest_interrupt", guest_interrupt::run),
+    (7, "el2_pages", el2_pages::run),
 ];
 
 /// Runs the scenario QEMU asks for and ends the run.

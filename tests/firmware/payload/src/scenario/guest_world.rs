@@ -5,7 +5,7 @@ use crate::hvc;
 use crate::report::{Check, case, claim, equal};
 use core::arch::global_asm;
 use firmware_board::layout::IMAGE;
-use firmware_board::{bare_guest, read_reg, write_reg};
+use firmware_board::{read_reg, selftest, write_reg};
 
 unsafe extern "C" {
     fn guest_calls();
@@ -14,6 +14,7 @@ unsafe extern "C" {
     fn guest_vector_use();
     fn guest_calls_firmware();
     fn guest_touches();
+    fn guest_handles();
 }
 
 global_asm!(
@@ -53,25 +54,47 @@ guest_calls_firmware:
 guest_touches:
     ldr     x0, [x0]
     b       .
+
+    // An abort goes to its own vectors: x1 the syndrome, x19 the address.
+guest_handles:
+    adr     x1, guest_vectors
+    msr     vbar_el1, x1
+    isb
+    ldr     x0, [x0]
+    b       .
+    .balign 2048
+guest_vectors:
+    b       .
+    .balign 512             // from EL1 on its own stack
+    mrs     x1, esr_el1
+    mrs     x19, far_el1
+    ldr     x0, ={stop}
+    hvc     #0
+    b       .
+    .balign 2048
 "#,
-    stop = const bare_guest::STOP,
+    stop = const selftest::STOP,
 );
+
+/// Code that a guest starts at, or an instruction of it.
+pub(super) type Code = unsafe extern "C" fn();
 
 /// How a guest stopped.
 pub(super) struct Stop {
     pub(super) interrupt: bool,
     class: u64,
     far: u64,
+    hpfar: u64,
     x1: u64,
-    x19: u64,
+    pub(super) x19: u64,
     pc: u64,
 }
 
-/// Runs `code` with `argument` until it stops.
-pub(super) fn run_guest(code: Code, argument: u64) -> Stop {
-    let [_, interrupt, esr, far, _, x1, x19, pc] =
-        hvc::hvc([bare_guest::RUN.into(), code as *const () as u64, argument, 0, 0, 0, 0, 0]);
-    Stop { interrupt: interrupt != 0, class: esr >> 26 & 0x3f, far, x1, x19, pc }
+/// Runs `code` with `argument` until it stops; `inject` has EL2 answer its first abort.
+pub(super) fn run_guest(code: Code, argument: u64, inject: bool) -> Stop {
+    let [_, interrupt, esr, far, hpfar, x1, x19, pc] =
+        hvc::hvc([selftest::RUN.into(), code as *const () as u64, argument, inject.into(), 0, 0, 0, 0]);
+    Stop { interrupt: interrupt != 0, class: esr >> 26 & 0x3f, far, hpfar, x1, x19, pc }
 }
 
 pub(super) fn run() {
@@ -81,11 +104,12 @@ pub(super) fn run() {
     case("guest_world_vector_use_comes_back", stops(guest_uses_vectors, 0, 7, guest_vector_use));
     case("guest_world_firmware_call_comes_back", stops(guest_calls_firmware, 0, 0x17, guest_calls_firmware));
     case("guest_world_abort_comes_back", abort());
+    case("guest_world_takes_an_injected_abort", injected());
 }
 
 fn calls() -> Check {
     for number in [41, u64::MAX - 1] {
-        let stop = run_guest(guest_calls, number);
+        let stop = run_guest(guest_calls, number, false);
         equal("class of HVC", stop.class, 0x16)?;
         equal("the unknown call's answer", stop.x1, u64::MAX)?;
         equal("the guest's x19", stop.x19, number + 1)?;
@@ -93,11 +117,9 @@ fn calls() -> Check {
     Ok(())
 }
 
-type Code = unsafe extern "C" fn();
-
 /// Run with `argument`, `code` stops with this exception class at `place`.
 fn stops(code: Code, argument: u64, class: u64, place: Code) -> Check {
-    let stop = run_guest(code, argument);
+    let stop = run_guest(code, argument, false);
     claim("no interrupt", !stop.interrupt, 1)?;
     equal("class", stop.class, class)?;
     equal("PC at the instruction", stop.pc, place as *const () as u64)
@@ -105,7 +127,16 @@ fn stops(code: Code, argument: u64, class: u64, place: Code) -> Check {
 
 fn abort() -> Check {
     stops(guest_touches, IMAGE, 0x24, guest_touches)?;
-    equal("address", run_guest(guest_touches, IMAGE + 8).far, IMAGE + 8)
+    let stop = run_guest(guest_touches, IMAGE + 8, false);
+    equal("virtual address", stop.far, IMAGE + 8)?;
+    equal("intermediate physical address", stop.hpfar >> 4 << 12, IMAGE)
+}
+
+fn injected() -> Check {
+    let stop = run_guest(guest_handles, IMAGE + 16, true);
+    equal("stopped by its own vector's call", stop.class, 0x16)?;
+    equal("a data abort from EL1, external", stop.x1, 0x25 << 26 | 1 << 25 | 0x10)?;
+    equal("the address", stop.x19, IMAGE + 16)
 }
 
 fn host_registers() -> Check {
@@ -117,7 +148,7 @@ fn host_registers() -> Check {
     }
     let shape = || [read_reg!("sctlr_el1"), read_reg!("vbar_el1"), read_reg!("ttbr0_el1"), read_reg!("tcr_el1")];
     let before = shape();
-    run_guest(guest_calls, 5);
+    run_guest(guest_calls, 5, false);
     claim("SCTLR, VBAR, TTBR0, TCR", shape() == before, 0)?;
     equal("TPIDR_EL1", read_reg!("tpidr_el1"), 0x1111)?;
     equal("TPIDR_EL0", read_reg!("tpidr_el0"), 0x2222)?;
