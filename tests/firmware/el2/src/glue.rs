@@ -53,11 +53,12 @@ pub(crate) fn host_translation() -> HostTranslation {
 /// An `HVC` from host or guest, on the fast way in.
 #[unsafe(no_mangle)]
 extern "C" fn hvc_entry(frame: &mut Frame) -> Action {
+    let function = smccc::function(frame.x[0]);
     if percpu::current().in_guest() {
-        if selftest::stops(smccc::function(frame.x[0])) {
+        if selftest::stops(function) {
             return Action::Exit;
         }
-    } else if psci::answer(frame) || selftest::answer(frame) {
+    } else if psci::is_power_call(function) && psci::answer(frame) || selftest::offered() && selftest::answer(frame) {
         return Action::Resume;
     }
     frame.x[0] = smccc::NOT_SUPPORTED.cast_unsigned();

@@ -32,6 +32,12 @@ unsafe extern "C" {
     fn secondary_start();
 }
 
+/// Whether this is a call of the standard secure services, where PSCI lives.
+#[inline]
+pub(crate) const fn is_power_call(function: u32) -> bool {
+    function >> 24 & 0x3f == 4
+}
+
 /// CPU 0 was on from the start.
 pub(crate) fn mark_boot_cpu() {
     let [first, ..] = &POWER;
@@ -47,7 +53,10 @@ pub(crate) fn arrived(cpu: usize) -> (u64, u64) {
     place
 }
 
-/// Answers the call in the frame if it is one of PSCI's that are offered.
+/// Answers the call in the frame if it is one of PSCI's that are offered. Out of line: rare, and the
+/// registers it needs are then not saved for every other call.
+#[cold]
+#[inline(never)]
 pub(crate) fn answer(frame: &mut Frame) -> bool {
     let [function, target, entry, context, ..] = frame.x;
     let result = match smccc::function(function) {

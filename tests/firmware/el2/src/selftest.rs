@@ -11,7 +11,7 @@ use firmware_board::lock::Lock;
 use firmware_board::selftest;
 use tenure_abi::{PAGE_SHIFT, smccc};
 
-/// Whether the calls exist in this run. Written before the host runs.
+/// Whether the calls exist in this run. Written before the host runs and before any other CPU does.
 static OFFERED: AtomicBool = AtomicBool::new(false);
 /// A vCPU for each CPU.
 static VCPUS: [Lock<Vcpu>; CPUS] = [const { Lock::new(Vcpu::new(0, 0, 0, 0, 0)) }; CPUS];
@@ -22,22 +22,25 @@ const VMID: u64 = 0xff << 48;
 pub(crate) fn init() {
     // SAFETY: on CPU 0, and nobody else is running.
     let number = unsafe { mmu::with_fixmap(0, SCENARIO >> PAGE_SHIFT, |page| page[0]) };
-    OFFERED.store(number.is_ok_and(|number| number < selftest::SCENARIOS), Ordering::Release);
+    OFFERED.store(number.is_ok_and(|number| number < selftest::SCENARIOS), Ordering::Relaxed);
 }
 
 /// Whether this call of a guest ends its run.
+#[inline]
 pub(crate) fn stops(function: u32) -> bool {
-    function == selftest::STOP && OFFERED.load(Ordering::Acquire)
+    function == selftest::STOP && offered()
 }
 
-/// Answers the host's call in the frame if it is one of these. Out of line: no run but a self test's gets here
-/// for a call that anybody counts.
+/// Whether these calls exist in this run.
+#[inline]
+pub(crate) fn offered() -> bool {
+    OFFERED.load(Ordering::Relaxed)
+}
+
+/// Answers the host's call in the frame if it is one of these. Only where they are offered.
 #[cold]
 #[inline(never)]
 pub(crate) fn answer(frame: &mut Frame) -> bool {
-    if !OFFERED.load(Ordering::Acquire) {
-        return false;
-    }
     let result = match smccc::function(frame.x[0]) {
         selftest::RUN => run(frame),
         selftest::EXCHANGE => exchange(frame),
