@@ -3,6 +3,7 @@
 //! | from | to | whose |
 //! |---|---|---|
 //! | `0900_0000` | `0900_1000` | PL011 UART, text only |
+//! | `3000_0000` | | EL2's fixmap, a page per CPU: virtual, no memory is there |
 //! | `4000_0000` | `4020_0000` | host; QEMU leaves its device tree here |
 //! | `4020_0000` | `4080_0000` | EL2 image: text, data, stacks, stage-1 tables |
 //! | `4080_0000` | `4100_0000` | EL2: tracker metadata and tables |
@@ -16,6 +17,8 @@
 
 /// PL011 UART.
 pub const UART: u64 = 0x0900_0000;
+/// Virtual address at EL2 of CPU 0's fixmap page; the others follow.
+pub const FIXMAP: u64 = 0x3000_0000;
 /// First byte of RAM.
 pub const RAM: u64 = 0x4000_0000;
 /// One past the last byte of RAM.

@@ -21,3 +21,5 @@ pub const STOP: u32 = vendor_hyp64(0x181);
 pub const EXCHANGE: u32 = vendor_hyp64(0x182);
 /// Host: scrub frame x1 through the fixmap. Answers x0 0 or -3.
 pub const SCRUB: u32 = vendor_hyp64(0x183);
+/// Host: can EL2 itself reach virtual address x1? Answers x0 0; x1 bit 0 for reading, bit 1 for writing.
+pub const REACH: u32 = vendor_hyp64(0x184);

@@ -15,16 +15,14 @@
 use crate::boot;
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
-use firmware_board::layout::{CARVEOUT_END, CPUS, IMAGE, RAM, RAM_END, UART};
+use firmware_board::layout::{CARVEOUT_END, CPUS, FIXMAP, IMAGE, RAM, RAM_END, UART};
+use firmware_board::{read_reg, write_reg};
 
 const SHIFT_L1: u32 = 30;
 const SHIFT_L2: u32 = 21;
 const SHIFT_L3: u32 = 12;
 const PAGE: u64 = 1 << SHIFT_L3;
 const RAM_TABLES: usize = ((RAM_END - RAM) >> SHIFT_L2) as usize;
-
-/// Virtual address of CPU 0's fixmap page; the others follow. No physical memory is there.
-pub(crate) const FIXMAP: u64 = 0x3000_0000;
 
 /// `MAIR_EL2`: 0 device nGnRnE, 1 normal write-back.
 pub(crate) const MAIR: u64 = 0xff << 8;
@@ -202,10 +200,27 @@ pub(crate) unsafe fn scrub_page(cpu: usize, pfn: u64) -> Result<(), NotMappable>
     unsafe { with_fixmap(cpu, pfn, scrub) }
 }
 
+/// Whether EL2's translation of `va` lets it read (bit 0) and write (bit 1), as the hardware sees it.
+pub(crate) fn reach(va: u64) -> u64 {
+    const FAULT: u64 = 1;
+    // The answer comes in a register that belongs to EL1.
+    let par = read_reg!("par_el1");
+    // SAFETY: address translation without an access; PAR_EL1 gets back what it held.
+    let (read, write) = unsafe {
+        asm!("at s1e2r, {}", "isb", in(reg) va, options(nostack, preserves_flags));
+        let read = read_reg!("par_el1");
+        asm!("at s1e2w, {}", "isb", in(reg) va, options(nostack, preserves_flags));
+        let write = read_reg!("par_el1");
+        write_reg!("par_el1", par);
+        (read, write)
+    };
+    (!read & FAULT) | (!write & FAULT) << 1
+}
+
 /// Cleans the data cache lines of a mapped range to the point of coherency.
 fn clean_to_memory(va: u64, bytes: u64) {
     // CTR_EL0.DminLine: log2 of the words in the smallest data cache line.
-    let line = 4 << (firmware_board::read_reg!("ctr_el0") >> 16 & 0xf);
+    let line = 4 << (read_reg!("ctr_el0") >> 16 & 0xf);
     for at in (va..va + bytes).step_by(line) {
         // SAFETY: cleaning writes back what the line holds; it changes no value.
         unsafe { asm!("dc cvac, {}", in(reg) at, options(nostack, preserves_flags)) };

@@ -46,6 +46,10 @@ pub(crate) fn answer(frame: &mut Frame) -> bool {
         selftest::EXCHANGE => exchange(frame),
         // SAFETY: on this CPU; in these runs no page is anybody's but the host's, who asks for it.
         selftest::SCRUB => unsafe { mmu::scrub_page(percpu::current().cpu, frame.x[1]) },
+        selftest::REACH => {
+            frame.x[1] = mmu::reach(frame.x[1]);
+            Ok(())
+        }
         _ => return false,
     };
     let code = if result.is_ok() { smccc::SUCCESS } else { smccc::INVALID_PARAMETER };

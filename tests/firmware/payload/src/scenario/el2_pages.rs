@@ -3,15 +3,20 @@
 use crate::report::{Check, Wrong, case, claim, equal};
 use crate::{cpu, hvc, pages, probe};
 use core::sync::atomic::{AtomicI64, Ordering};
-use firmware_board::layout::{CARVEOUT_END, IMAGE, RAM, RAM_END, UART};
+use firmware_board::layout::{CARVEOUT_END, CPUS, FIXMAP, IMAGE, RAM, RAM_END, UART};
 use firmware_board::selftest;
 
 const REFUSED: i64 = -3;
+const READ: u64 = 1;
+const WRITE: u64 = 2;
 
 pub(super) fn run() {
     case("el2_pages_mapped_page_is_the_hosts_page", exchanged());
     case("el2_pages_scrub_leaves_zeroes_and_neighbours", scrubbed());
     case("el2_pages_scrub_works_on_the_second_cpu", second_cpu());
+    case("el2_pages_host_memory_is_out_of_reach", unreachable());
+    case("el2_pages_own_text_is_not_writable", equal("reach of text", reach(IMAGE), READ));
+    case("el2_pages_own_data_is_writable", equal("reach of the carve-out", reach(CARVEOUT_END - 8), READ | WRITE));
     case("el2_pages_own_memory_and_holes_are_refused", refused());
 }
 
@@ -26,6 +31,23 @@ fn put(at: u64, value: u64) -> Check {
 
 fn is(what: &'static str, at: u64, value: u64) -> Check {
     equal(what, probe::load(at).unwrap_or(u64::MAX), value)
+}
+
+/// What EL2's own translation allows at `at`.
+fn reach(at: u64) -> u64 {
+    let [_, rights, ..] = hvc::hvc([selftest::REACH.into(), at, 0, 0, 0, 0, 0, 0]);
+    rights
+}
+
+/// Before and after EL2 had to use some of it.
+fn unreachable() -> Check {
+    let at = page()?;
+    let host = (RAM..IMAGE).chain(CARVEOUT_END..RAM_END);
+    host.step_by(4096).try_for_each(|page| claim("a page of the host", reach(page) == 0, page))?;
+    equal("EXCHANGE", hvc::call(selftest::EXCHANGE, [at >> 12, 1, 0]).cast_unsigned(), 0)?;
+    claim("a page after its use", reach(at) == 0, at)?;
+    equal("SCRUB", hvc::call(selftest::SCRUB, [at >> 12, 0, 0]).cast_unsigned(), 0)?;
+    claim("the fixmap after its use", (0..CPUS as u64).all(|cpu| reach(FIXMAP + cpu * 4096) == 0), FIXMAP)
 }
 
 fn exchanged() -> Check {
