@@ -14,6 +14,19 @@
 //! | `fatal` | the last words of an image that cannot go on |
 //! | `selftest` | calls that try the runtime by itself |
 //! | `glue` | the seams: who answers calls and faults, and what the host sees of memory |
+//!
+//! Build both images in this workspace with `cargo build --release --target aarch64-unknown-none-softfloat`; run
+//! scenario `N` (`payload/src/scenario.rs`) from the folder they come out in:
+//!
+//! ```text
+//! qemu-system-aarch64 -machine virt,virtualization=on,gic-version=3 -cpu cortex-a76 -smp 2 -m 512 \
+//!   -nographic -nodefaults -serial stdio -semihosting -kernel firmware-el2 \
+//!   -device loader,file=firmware-payload,addr=0x48000000,force-raw=on \
+//!   -device loader,addr=0x49000000,data=N,data-len=8
+//! ```
+//!
+//! Exit code 0: every case passed, 1: one did not, 2: an image broke. To count instructions: `-smp 1 -icount
+//! shift=0,sleep=off -cpu cortex-a76,cntfrq=1000000000`.
 #![no_std]
 #![no_main]
 

@@ -1,9 +1,11 @@
 //! The world switch alone: host code run as a guest comes back for every reason there is, and the host's
 //! own registers are as they were.
 
+use crate::cpu::{self, Barrier};
 use crate::hvc;
 use crate::report::{Check, case, claim, equal};
 use core::arch::global_asm;
+use core::sync::atomic::{AtomicU64, Ordering};
 use firmware_board::layout::IMAGE;
 use firmware_board::{read_reg, selftest, write_reg};
 
@@ -104,6 +106,7 @@ pub(super) fn run() {
     case("guest_world_vector_use_comes_back", stops(guest_uses_vectors, 0, 7, guest_vector_use));
     case("guest_world_firmware_call_comes_back", stops(guest_calls_firmware, 0, 0x17, guest_calls_firmware));
     case("guest_world_abort_comes_back", abort());
+    case("guest_world_runs_on_two_cpus_at_once", two_cpus());
     case("guest_world_takes_an_injected_abort", injected());
 }
 
@@ -153,4 +156,19 @@ fn host_registers() -> Check {
     equal("TPIDR_EL1", read_reg!("tpidr_el1"), 0x1111)?;
     equal("TPIDR_EL0", read_reg!("tpidr_el0"), 0x2222)?;
     equal("CONTEXTIDR_EL1", read_reg!("contextidr_el1"), 0x33)
+}
+
+fn two_cpus() -> Check {
+    const ROUNDS: u64 = 1_000;
+    static MEET: Barrier = Barrier::new(2);
+    static RIGHT: AtomicU64 = AtomicU64::new(0);
+    fn many(base: u64) {
+        MEET.wait();
+        let right = (0..ROUNDS).filter(|i| run_guest(guest_calls, base + i, false).x19 == base + i + 1).count();
+        RIGHT.fetch_add(right as u64, Ordering::Relaxed);
+        MEET.wait();
+    }
+    cpu::on(1, many, 1 << 32).or_else(|code| equal("CPU_ON", code.cast_unsigned(), 0))?;
+    many(0);
+    equal("right answers", RIGHT.load(Ordering::Relaxed), 2 * ROUNDS)
 }
