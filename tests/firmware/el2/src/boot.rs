@@ -4,7 +4,7 @@
 //! index in x0. Rust code that runs before the MMU is on only stores: atomics do not work yet. A later CPU
 //! turns the MMU on before it touches memory, so that it never reads around what others hold in caches.
 
-use crate::{glue, mmu, percpu, psci, world};
+use crate::{glue, host, mmu, percpu, psci};
 use core::arch::global_asm;
 use firmware_board::layout::{CPUS, IMAGE, IMAGE_END, PAYLOAD};
 
@@ -122,6 +122,6 @@ extern "C" fn el2_secondary(cpu: usize) -> ! {
 
 fn start_host(cpu: usize, entry: u64, context: u64) -> ! {
     percpu::install(cpu);
-    world::first_arm();
-    world::enter_host(entry, context)
+    host::first_arm();
+    host::enter(entry, context)
 }

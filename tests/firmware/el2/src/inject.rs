@@ -3,7 +3,7 @@
 //! The live form is for whoever was just interrupted, the other for a vCPU that stopped.
 
 use crate::state::El1State;
-use crate::world::Vcpu;
+use crate::vcpu::Vcpu;
 use firmware_board::{read_reg, write_reg};
 
 /// `ESR_EL1` of an undefined instruction: class 0, 32-bit instruction.

@@ -3,11 +3,14 @@
 //! | file | idea |
 //! |---|---|
 //! | `boot` | from reset, or PSCI, to Rust with MMU and caches on |
-//! | `mmu` | EL2's own stage 1: what EL2 can reach, and the pages that come and go |
+//! | `mmu` | EL2's own stage 1: what EL2 can reach |
+//! | `pages` | the pages that come and go: pins and the fixmap |
 //! | `percpu` | what each CPU keeps, behind `TPIDR_EL2` |
 //! | `vectors` | in from a lower exception level and out again |
 //! | `trap` | which handler an exception belongs to |
-//! | `world` | host or guest: switching the EL1 state and entering a vCPU |
+//! | `host` | the host's world: stage 2, traps, first entry |
+//! | `vcpu` | a guest's: registers and traps |
+//! | `world` | from one to the other and back |
 //! | `state` | the EL1 registers that a switch moves |
 //! | `inject` | giving an exception to EL1 |
 //! | `psci`, `smc` | what firmware calls a host may make |
@@ -33,13 +36,16 @@
 mod boot;
 mod fatal;
 mod glue;
+mod host;
 mod inject;
 mod mmu;
+mod pages;
 mod percpu;
 mod psci;
 mod selftest;
 mod smc;
 mod state;
 mod trap;
+mod vcpu;
 mod vectors;
 mod world;

@@ -4,7 +4,7 @@
 //! EL2 is never interrupted: interrupts are masked there from entry to exit.
 
 use crate::state::El1State;
-use crate::world::Vcpu;
+use crate::vcpu::Vcpu;
 use core::cell::{Cell, UnsafeCell};
 use core::ptr;
 use firmware_board::layout::CPUS;

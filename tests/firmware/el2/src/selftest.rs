@@ -1,9 +1,10 @@
 //! The calls of `firmware_board::selftest`: they try the world switch and EL2's own mappings by themselves.
 
 use crate::trap::class;
+use crate::vcpu::Vcpu;
 use crate::vectors::Frame;
-use crate::world::{Vcpu, enter_guest};
-use crate::{glue, inject, mmu, percpu};
+use crate::world::enter_guest;
+use crate::{glue, inject, pages, percpu};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
 use firmware_board::layout::{CPUS, SCENARIO};
@@ -21,7 +22,7 @@ const VMID: u64 = 0xff << 48;
 /// Looks at the scenario number. Once, on CPU 0, before the host runs.
 pub(crate) fn init() {
     // SAFETY: on CPU 0, and nobody else is running.
-    let number = unsafe { mmu::with_fixmap(0, SCENARIO >> PAGE_SHIFT, |page| page[0]) };
+    let number = unsafe { pages::with_fixmap(0, SCENARIO >> PAGE_SHIFT, |page| page[0]) };
     OFFERED.store(number.is_ok_and(|number| number < selftest::SCENARIOS), Ordering::Relaxed);
 }
 
@@ -45,9 +46,9 @@ pub(crate) fn answer(frame: &mut Frame) -> bool {
         selftest::RUN => run(frame),
         selftest::EXCHANGE => exchange(frame),
         // SAFETY: on this CPU; in these runs no page is anybody's but the host's, who asks for it.
-        selftest::SCRUB => unsafe { mmu::scrub_page(percpu::current().cpu, frame.x[1]) },
+        selftest::SCRUB => unsafe { pages::scrub_page(percpu::current().cpu, frame.x[1]) },
         selftest::REACH => {
-            frame.x[1] = mmu::reach(frame.x[1]);
+            frame.x[1] = pages::reach(frame.x[1]);
             Ok(())
         }
         _ => return false,
@@ -57,22 +58,22 @@ pub(crate) fn answer(frame: &mut Frame) -> bool {
     true
 }
 
-fn exchange(frame: &mut Frame) -> Result<(), mmu::NotMappable> {
+fn exchange(frame: &mut Frame) -> Result<(), pages::NotMappable> {
     let pfn = frame.x[1];
-    mmu::map_page(pfn)?;
+    pages::map_page(pfn)?;
     let first = (pfn << PAGE_SHIFT) as *mut u64;
     // SAFETY: the page is mapped at its own address and the host, who asks, waits.
     unsafe {
         let old = first.read_volatile();
         first.write_volatile(frame.x[2]);
         frame.x[1] = old;
-        mmu::unmap_page(pfn)
+        pages::unmap_page(pfn)
     }
 }
 
-fn run(frame: &mut Frame) -> Result<(), mmu::NotMappable> {
+fn run(frame: &mut Frame) -> Result<(), pages::NotMappable> {
     let host = glue::host_translation();
-    let mut vcpu = VCPUS.get(percpu::current().cpu).ok_or(mmu::NotMappable)?.lock();
+    let mut vcpu = VCPUS.get(percpu::current().cpu).ok_or(pages::NotMappable)?.lock();
     *vcpu = Vcpu::new(frame.x[1], frame.x[2], host.vttbr | VMID, host.vtcr, 0);
     // SAFETY: on the host's behalf; this CPU alone has the vCPU and does not use it meanwhile.
     let enter = |vcpu: &mut Vcpu| unsafe { enter_guest(NonNull::from(vcpu)) };

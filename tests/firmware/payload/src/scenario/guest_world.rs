@@ -40,7 +40,7 @@ guest_calls:
     b       .
 guest_waits:
     wfi
-    b       .
+    b       guest_stops
 guest_uses_vectors:         // EL1 itself would let it
     mov     x1, #(3 << 20)
     msr     cpacr_el1, x1
@@ -49,12 +49,18 @@ guest_vector_use:
     .arch_extension fp
     fmov    d0, xzr
     .arch_extension nofp
-    b       .
+    b       guest_stops
 guest_calls_firmware:
     smc     #0
-    b       .
+    b       guest_stops
 guest_touches:
     ldr     x0, [x0]
+    b       guest_stops
+
+    // Where a guest comes that was not stopped before.
+guest_stops:
+    ldr     x0, ={stop}
+    hvc     #0
     b       .
 
     // An abort goes to its own vectors: x1 the syndrome, x19 the address.
