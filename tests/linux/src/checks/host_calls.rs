@@ -53,15 +53,12 @@ struct Frames {
     hypervisor: u64,
 }
 
-/// Runs the guest up to where it gives the word, and then makes every call.
+/// Runs the guest; where it gives the word, makes every call that this kernel is known to have.
 pub fn check(report: &mut Report, host: &Host) -> Result<(), String> {
-    let mut module = match Module::open() {
-        Ok(module) => module,
-        Err(why) => {
-            println!("TENURE case linux_host_calls skip {why}");
-            return Ok(());
-        }
-    };
+    let mut module = Module::open();
+    if let Err(why) = &module {
+        println!("TENURE case linux_host_calls skip {why}");
+    }
     let own = GuestMemory::anonymous(0x2000).map_err(|failed| failed.to_string())?;
     let own_at = [own.address(), own.address() + 0x1000];
     own.store(0, MINE).zip(own.store(0x1000, OTHER)).ok_or("the host's own pages are too small")?;
@@ -71,6 +68,7 @@ pub fn check(report: &mut Report, host: &Host) -> Result<(), String> {
         let at = |page: Page| memory.address() + (page.ipa() - RAM_BASE);
         let frame = |address| touch::frame(address).map(|address| address >> PAGE_SHIFT).ok_or("a page has no frame");
         result = (|| {
+            let Ok(module) = &mut module else { return Ok(()) };
             let frames = Frames {
                 mine: frame(own_at[0])?,
                 other: frame(own_at[1])?,
@@ -78,18 +76,21 @@ pub fn check(report: &mut Report, host: &Host) -> Result<(), String> {
                 shared: frame(at(Page::B))?,
                 hypervisor: hypervisor_frame()?,
             };
-            sharing(report, &mut module, &frames, own_at[0])?;
-            donating(report, &mut module, &frames, own_at)?;
-            reclaiming(report, &mut module, &frames, own_at[0], at(Page::B))?;
-            phases(report, &mut module)
+            sharing(report, module, &frames, own_at[0])?;
+            donating(report, module, &frames, own_at)?;
+            reclaiming(report, module, &frames, own_at[0], at(Page::B))?;
+            phases(report, module)
         })();
     });
     result?;
+    life.tell(Scenario::HostCalls);
     let guest = life.texts(Step::HostTries);
     let intact = [GUEST_PRIVATE, GUEST_SHARED].map(|value| format!("guest loads {value:#x}")).to_vec();
     report.equal("linux_host_calls_leave_the_guests_pages_alone", &guest, &intact);
-    for (row, cases) in ROWS {
-        report.row(row, cases);
+    if module.is_ok() {
+        for (row, cases) in ROWS {
+            report.row(row, cases);
+        }
     }
     Ok(())
 }
