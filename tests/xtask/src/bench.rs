@@ -9,6 +9,7 @@ mod figures;
 pub(crate) use figures::{Reading, limits, table};
 
 use crate::firmware::{self, Images, Machine};
+use crate::linux;
 use crate::plugin::{self, Plugin};
 use crate::setup::{Need, Setup};
 use crate::size;
@@ -26,6 +27,10 @@ pub(crate) fn measure(workspace: &Workspace, setup: &Setup) -> Vec<Reading> {
         Some(reason) => vec![Reading::missing("tenure", &reason)],
         None => host("tenure", workspace, &|machine| tenure_figures(workspace, machine)),
     };
+    readings.extend(match linux::lacks(workspace, setup) {
+        Some(reason) => vec![Reading::missing("linux", &reason)],
+        None => host("linux", workspace, &|machine| linux::figures(workspace, machine)),
+    });
     readings.extend(size::readings(workspace, setup));
     readings
 }
