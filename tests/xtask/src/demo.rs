@@ -81,7 +81,7 @@ impl Shown {
     fn line(&self) -> String {
         let transcript = match &self.said {
             Err(Absent::Here(reason)) => return format!("not on this machine: {}", first_line(reason)),
-            Err(Absent::Broken(seen)) => return format!("DID NOT RUN: {seen}"),
+            Err(Absent::Broken(seen)) => return format!("DID NOT RUN: {}", first_line(seen)),
             Ok(transcript) => transcript,
         };
         let fact = |key: &str| transcript.fact(key).unwrap_or("?").to_owned();
