@@ -35,7 +35,7 @@ pub(crate) fn line(text: fmt::Arguments<'_>) {
 }
 
 /// The outcome of one case.
-pub(crate) fn case(name: &str, outcome: Check) {
+pub(crate) fn case(name: impl fmt::Display, outcome: Check) {
     match outcome {
         Ok(()) => line(format_args!("TENURE case {name} pass")),
         Err(Wrong { what, seen }) => {

@@ -7,11 +7,12 @@ use tenure_abi::smccc::{NOT_SUPPORTED, psci};
 type Conduit = fn(u32, [u64; 3]) -> i64;
 
 pub(super) fn run() {
-    for (name, by) in [("hvc", hvc::call as Conduit), ("smc", hvc::smc as Conduit)] {
-        crate::report::line(format_args!("by {name}"));
-        case("firmware_calls_version_is_relayed", version(by));
-        case("firmware_calls_outside_the_list_are_refused", refused(by));
-        case("firmware_calls_cpu_on_of_no_cpu_is_refused", no_cpu(by));
+    let checks: [fn(Conduit) -> Check; 3] = [version, refused, no_cpu];
+    let names = ["version_is_relayed", "outside_the_list_are_refused", "cpu_on_of_no_cpu_is_refused"];
+    for (conduit, by) in [("hvc", hvc::call as Conduit), ("smc", hvc::smc as Conduit)] {
+        for (name, check) in names.iter().zip(checks) {
+            case(format_args!("firmware_calls_by_{conduit}_{name}"), check(by));
+        }
     }
 }
 
