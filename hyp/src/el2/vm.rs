@@ -120,11 +120,11 @@ impl<H: Hardware> Vm<'_, H> {
         let mut leaf = Some(first);
         while let Some(found) = leaf
             && Some(found.pfn) == first.pfn.checked_add(count)
-            && count < range.count()
         {
             let gfn = range.first().number() + count;
             count += found.size.frames() - (gfn & (found.size.frames() - 1));
-            leaf = range.first().checked_add(count).and_then(|gfn| self.leaf(gfn).ok());
+            let next = range.first().checked_add(count).filter(|_| count < range.count());
+            leaf = next.and_then(|gfn| self.leaf(gfn).ok());
         }
         FrameRange::new(first.pfn, count.min(range.count()), tenure_abi::AddressWidth::MAX)
     }
