@@ -64,9 +64,6 @@ impl<'m, H: Hardware> El2<'m, H> {
     /// What a guest asks for by mistake or malice is refused in its registers; nothing it does reaches the host but
     /// the stops named in the answer.
     pub fn guest_call(&self, vcpu: &VcpuToken, regs: [u64; 4]) -> GuestOutcome {
-        if let Some(reply) = self.guest_call_fast(vcpu, regs) {
-            return GuestOutcome::Reply(reply);
-        }
         let call = match GuestCall::parse(regs, self.guest.ipa()) {
             Ok(call) => call,
             Err(error) => return Self::other_call(regs, error),
