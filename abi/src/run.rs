@@ -13,29 +13,20 @@ pub enum StopReason {
     Memory,
     /// The guest asked to be powered off.
     SystemOff,
-    /// The guest made a call that neither the hypervisor nor this service knows.
-    UnknownCall,
     /// An interrupt for the host arrived.
     Interrupt,
     /// The VM has no table page left: top it up and run again.
     NeedTables,
     /// The guest did what this hypervisor does not emulate; see the syndrome.
     Unhandled,
-    /// The guest gave a page back; the frame is in `value`.
+    /// The guest gave the page at `address` back.
     Relinquished,
 }
 
 impl StopReason {
     /// Every reason; the wire value is the place in this list.
-    pub const ALL: [Self; 7] = [
-        Self::Memory,
-        Self::SystemOff,
-        Self::UnknownCall,
-        Self::Interrupt,
-        Self::NeedTables,
-        Self::Unhandled,
-        Self::Relinquished,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Memory, Self::SystemOff, Self::Interrupt, Self::NeedTables, Self::Unhandled, Self::Relinquished];
 
     /// The value on the wire.
     pub const fn to_raw(self) -> u64 {
@@ -96,18 +87,16 @@ pub struct RunPage {
     pub size: u64,
     /// Offset 32, hypervisor to host: 1 for a store.
     pub write: u64,
-    /// Offset 40, hypervisor to host: x0..x3 of an unknown call.
-    pub call: [u64; 4],
-    /// Offset 72, host to hypervisor: [`StopReply`].
+    /// Offset 40, host to hypervisor: [`StopReply`].
     pub reply: u64,
 }
 
 const _: () = {
     use core::mem::offset_of;
-    assert!(size_of::<RunPage>() == 80);
+    assert!(size_of::<RunPage>() == 48);
     assert!(offset_of!(RunPage, address) == 8 && offset_of!(RunPage, value) == 16);
     assert!(offset_of!(RunPage, size) == 24 && offset_of!(RunPage, write) == 32);
-    assert!(offset_of!(RunPage, call) == 40 && offset_of!(RunPage, reply) == 72);
+    assert!(offset_of!(RunPage, reply) == 40);
 };
 
 #[cfg(test)]
@@ -119,7 +108,7 @@ mod tests {
         for reason in StopReason::ALL {
             assert_eq!(StopReason::from_raw(reason.to_raw()), Ok(reason));
         }
-        assert_eq!(StopReason::from_raw(7), Err(Error::Invalid));
+        assert_eq!(StopReason::from_raw(6), Err(Error::Invalid));
         assert_eq!(StopReason::from_raw(u64::MAX), Err(Error::Invalid));
         for reply in [StopReply::Again, StopReply::Complete, StopReply::Abort] {
             assert_eq!(StopReply::from_raw(reply.to_raw()), Ok(reply));

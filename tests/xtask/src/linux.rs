@@ -3,6 +3,10 @@
 //! QEMU boots the stock kernel at EL2 with `kvm-arm.mode=protected`; the initial file system holds the VMM
 //! (`tests/linux`) as `/init` and the guest blob (`tests/guest`). Many VMs live and die in one boot of a few seconds.
 
+mod suite;
+
+pub(crate) use suite::{all, demonstration, figures, lacks};
+
 use crate::command::{BUILD_LIMIT, Finished, run};
 use crate::initrd::Initrd;
 use crate::kernels::{self, Kernel};

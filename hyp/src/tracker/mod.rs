@@ -1,0 +1,83 @@
+//! The ownership tracker.
+//!
+//! Physical memory is cut into *regions* of 2 MiB. One 8-byte word per region says whose it is; only
+//! where the pages of a region differ does the word lead to a *block* of 512 page entries. So an
+//! operation on uniform memory costs one word per 2 MiB, and all-zero memory is a valid start: the host
+//! owns everything, exclusively.
+//!
+//! ```text
+//! directory      one u32 per GiB of the physical address span: no chunk, or which
+//!   chunk        512 region words (4 KiB)
+//!     word       uniform: the entry of all 512 pages | mixed: block index, live count, payer
+//!       block    512 page entries (4 KiB)
+//! ```
+//!
+//! What may happen to a page is written down once, as data, in [`rules`]. To change anything, [`Tracker::claim`]
+//! the pages: the claim has locked their regions and checked every page against the rule, and nothing has changed
+//! yet. Then the platform takes the loser's access away, the content rule is carried out, and
+//! [`Claim::commit`] publishes the new entries. A claim that is dropped has changed nothing.
+//!
+//! # Locking
+//! Bit 0 of a region word is its lock. Regions are locked in ascending order and a lock is tried a bounded
+//! number of times ([`Error::Retry`]), so there is no deadlock with a caller that keeps to
+//! the order: VM table, one VM, regions, leaves. No region lock is held across content work: [`Claim::park`]
+//! turns the lock bits into *claimed* bits, on which everybody else gets [`Error::Retry`].
+//!
+//! # Publication
+//! Locking is an acquire read-modify-write, unlocking a release store of the new word; the two pair up.
+//! Everything below a word (its block) is only read and written under that lock, with relaxed accesses.
+
+pub mod audit;
+pub mod block;
+pub mod claim;
+pub mod entry;
+pub mod layout;
+pub mod page;
+pub mod region;
+pub mod rules;
+
+mod refusal;
+#[cfg(test)]
+mod tests;
+
+pub use audit::Audit;
+pub use block::{AllAtStart, Block, BlockIndex, BlockSource};
+pub use claim::Claim;
+pub use entry::{Entry, Identity, Kind};
+pub use layout::Chunk;
+pub use page::PageClaim;
+pub use region::RegionGuard;
+pub use rules::{Row, Transition};
+
+use core::sync::atomic::{AtomicU64, Ordering};
+use tenure_abi::{Error, FrameRange, PageState, Pfn};
+
+/// The ownership records of one machine.
+pub struct Tracker<'m, B> {
+    pub(crate) directory: &'m [u32],
+    pub(crate) chunks: &'m [Chunk],
+    pub(crate) ram: &'m [FrameRange<Pfn>],
+    pub(crate) blocks: B,
+    pub(crate) contradictions: AtomicU64,
+}
+
+impl<B: BlockSource> Tracker<'_, B> {
+    /// The ownership state of one page; [`PageState::Absent`] for what is not memory.
+    ///
+    /// # Errors
+    /// [`Error::Retry`] while the page is being moved.
+    pub fn state(&self, pfn: Pfn) -> Result<PageState, Error> {
+        match self.lock_region(pfn) {
+            Ok(guard) => Ok(guard.entry(pfn).state()),
+            Err(Error::NotMemory) => Ok(PageState::Absent),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// How often the tracker found its records and its caller's to contradict each other.
+    ///
+    /// Anything but 0 is a defect of the hypervisor; the pages concerned are in quarantine.
+    pub fn contradictions(&self) -> u64 {
+        self.contradictions.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,88 @@
+//! The tracker against the specification. `oracle-run` makes as many calls as one likes.
+
+use tenure_abi::{Borrower, Owner, PageSize, PageState, Pfn, VmSlot};
+use tenure_hyp::tracker::{Identity, Transition};
+use tenure_oracle::lockstep::blocks::{Memory, PLENTY};
+use tenure_oracle::lockstep::shrink::shrink;
+use tenure_oracle::lockstep::{LIMITS, LockStep, replay, run};
+use tenure_oracle::op::Op;
+use tenure_oracle::spec::{Span, VmKind};
+use tenure_oracle::trace;
+
+/// Calls of the long trace; without optimisation a sample.
+const CALLS: u64 = if cfg!(debug_assertions) { 15_000 } else { 1_000_000 };
+/// Blocks for the four regions at unaligned edges and this many more are too few.
+const FEW_BLOCKS: [usize; 3] = [4, 6, 9];
+
+const PAGE: u64 = 0x4_0010;
+
+fn at(first: u64, count: u64) -> Span {
+    Span { first, count }
+}
+
+#[test]
+fn a_long_trace_does_not_diverge() {
+    let stats = run(1, CALLS, PLENTY).unwrap_or_else(|failure| panic!("{}", failure.divergence.what));
+    println!("{stats:?}");
+    assert!(stats.done > CALLS / 2 && stats.pages > 10 * CALLS, "{stats:?}");
+}
+
+#[test]
+fn a_call_that_finds_no_block_changes_nothing() {
+    for blocks in FEW_BLOCKS {
+        let stats = run(5, CALLS / 20, blocks).unwrap_or_else(|failure| panic!("{}", failure.divergence.what));
+        assert!(stats.no_block > 0 && stats.done > 0, "{blocks} blocks: {stats:?}");
+    }
+}
+
+#[test]
+fn pins_saturate_and_the_range_that_holds_one_such_page_is_refused_there() {
+    let mut memory = Memory::new(PLENTY);
+    let mut pair = LockStep::new(&mut memory);
+    pair.step(Op::HostShareHyp(at(PAGE, 3))).unwrap();
+    for _ in 0..=LIMITS.pins {
+        pair.step(Op::HypPin(at(PAGE + 1, 1))).unwrap();
+    }
+    pair.step(Op::HypPin(at(PAGE, 3))).unwrap();
+    let full = PageState::Shared { owner: Owner::Host, with: Borrower::Hyp { pins: LIMITS.pins } };
+    assert_eq!(pair.system.tracker.state(Pfn::new(PAGE + 1).unwrap()), Ok(full));
+    pair.compare_all(Op::HypPin(at(PAGE, 3))).unwrap();
+}
+
+#[test]
+fn one_page_mapped_at_many_addresses_of_one_range_is_unmapped_at_each() {
+    let vm = VmSlot::new(5).unwrap();
+    let mut calls = vec![Op::VmCreate { vm, kind: VmKind::NonProtected }];
+    calls.extend((0..9).map(|gfn| Op::HostShareGuest { vm, pages: at(PAGE, 1), gfn }));
+    calls.push(Op::HostUnshareGuest { vm, gfns: at(0, 9) });
+    calls.push(Op::HostDonateHyp(at(PAGE, 1)));
+    let stats = replay(&calls, PLENTY).unwrap();
+    assert!(stats.done >= 11, "{stats:?}");
+}
+
+#[test]
+fn a_page_changed_behind_the_specification_is_noticed() {
+    let mut memory = Memory::new(PLENTY);
+    let mut pair = LockStep::new(&mut memory);
+    let page = tenure_abi::FrameRange::single(Pfn::new(PAGE).unwrap());
+    let claim = pair.system.tracker.claim(Transition::HostDonateHyp, page, Identity::NONE).unwrap();
+    claim.commit(PageSize::Size4K);
+    let divergence = pair.step(Op::HostShareHyp(at(PAGE + 1, 1))).unwrap_err();
+    assert!(divergence.what.contains("Exclusive(Hyp)"), "{}", divergence.what);
+}
+
+#[test]
+fn a_trace_that_diverges_shrinks_to_the_calls_that_matter() {
+    // A divergence made by hand: the last call gives away a page that an earlier one lent.
+    let mut trace = trace::Trace::new(3).without_references();
+    let spec = tenure_oracle::spec::Spec::new(trace::machine(LIMITS));
+    let mut calls: Vec<Op> = (0..400).map(|_| trace.next_op(&spec)).collect();
+    calls.insert(150, Op::HostShareHyp(at(PAGE, 1)));
+    calls.push(Op::HostDonateHyp(at(PAGE, 1)));
+    let refused = |calls: &[Op]| {
+        let mut spec = tenure_oracle::spec::Spec::new(trace::machine(LIMITS));
+        calls.iter().map(|op| op.apply(&mut spec)).last().is_some_and(|last| last.is_err())
+            && calls.last() == Some(&Op::HostDonateHyp(at(PAGE, 1)))
+    };
+    assert_eq!(shrink(&calls, &trace::setup(), 5_000, refused).len(), 2);
+}
