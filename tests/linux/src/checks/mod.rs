@@ -52,6 +52,7 @@ pub fn run(host: &Host) -> Result<(), String> {
         around::check_life(&mut report, scenario, &life);
     }
     around::check_deaths(&mut report, host)?;
+    around::check_signals(&mut report, host)?;
     around::check_kinds(&mut report, host)?;
     host_calls::check(&mut report, host)?;
     for (row, cases) in expected::ROWS {
