@@ -13,10 +13,13 @@
 //! | [`tlb`] | how does a change reach every CPU? |
 //! | [`cache`] | how do bytes reach memory? |
 //! | [`syndrome`] | why did a CPU come to EL2, and what is it told? |
+//! | `guest` (feature) | how does a guest share its memory and take it back? |
 //! | `regs` | which system registers does an EL2 program touch? (aarch64 only) |
 #![no_std]
 
 pub mod cache;
+#[cfg(feature = "guest")]
+pub mod guest;
 pub mod lock;
 pub mod mask;
 pub mod pages;

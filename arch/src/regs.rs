@@ -5,15 +5,15 @@
 
 pub use aarch64_cpu::registers as cpu;
 
-use crate::stage2::Geometry;
-use crate::syndrome::Syndrome;
+use crate::stage2::{Geometry, bits};
+use crate::syndrome::{Abort, Class, Fault, Syndrome};
 use crate::tlb::Vttbr;
 use aarch64_cpu::registers::{
-    ELR_EL2, ESR_EL2, FAR_EL2, HCR_EL2, HPFAR_EL2, ID_AA64MMFR0_EL1, ID_AA64MMFR1_EL1, Readable, SPSR_EL2, TPIDR_EL2,
-    VTCR_EL2, VTTBR_EL2, Writeable,
+    ELR_EL2, ESR_EL2, FAR_EL2, HCR_EL2, HPFAR_EL2, ID_AA64MMFR0_EL1, ID_AA64MMFR1_EL1, PAR_EL1, Readable, SPSR_EL2,
+    TPIDR_EL2, VTCR_EL2, VTTBR_EL2, Writeable,
 };
 use core::arch::asm;
-use tenure_abi::AddressWidth;
+use tenure_abi::{AddressWidth, PAGE_SIZE};
 
 /// `ESR_EL2` of the exception being handled.
 #[inline]
@@ -21,9 +21,29 @@ pub fn syndrome() -> Syndrome {
     Syndrome(ESR_EL2.get())
 }
 
-/// The guest-physical byte address of the abort being handled, where the CPU says it.
+/// The guest-physical byte address of the stage-2 abort being handled.
+///
+/// Where the CPU does not say it, as for a permission fault, the faulting virtual address is translated
+/// anew; `None` if the lower level's own tables do not map it any more, or it is no such abort.
 pub fn fault_ipa() -> Option<u64> {
-    syndrome().ipa(HPFAR_EL2.get(), FAR_EL2.get())
+    let (syndrome, far) = (syndrome(), FAR_EL2.get());
+    syndrome.ipa(HPFAR_EL2.get(), far).or_else(|| match syndrome.class() {
+        Class::DataAbort(Abort { fault: Fault::Permission(_), .. })
+        | Class::InstructionAbort(Abort { fault: Fault::Permission(_), .. }) => translate_stage1(far),
+        _ => None,
+    })
+}
+
+/// Where the lower level's stage-1 tables lead for virtual address `va`: a guest-physical byte address.
+pub fn translate_stage1(va: u64) -> Option<u64> {
+    // The lower level may be about to read a result of its own.
+    let saved = PAR_EL1.get();
+    // SAFETY: an address translation writes PAR_EL1 only, which is put back below.
+    unsafe { asm!("at s1e1r, {}", "isb", in(reg) va, options(nostack, preserves_flags)) };
+    let par = PAR_EL1.get();
+    PAR_EL1.set(saved);
+    // Bit 0 is F: the translation failed. Bits 12..=47 are the address.
+    (par & 1 == 0).then_some(par & bits::ADDRESS | va & (PAGE_SIZE - 1))
 }
 
 /// `FAR_EL2`: the virtual address of the abort being handled.

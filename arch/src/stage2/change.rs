@@ -194,14 +194,14 @@ impl<W: Window> Stage2<'_, W> {
                 return Ok(());
             }
             if entry.raw != 0 {
-                broken.add(chunk.start, chunk.count);
                 if chunk.is_block() && note.is_none() {
                     entry.table.store(entry.index, 0);
-                    return Ok(());
+                } else {
+                    let table = self.break_block(&entry, pages)?;
+                    set(table, chunk, raw);
+                    broken.splits = true;
                 }
-                let table = self.break_block(&entry, pages)?;
-                broken.splits = true;
-                set(table, chunk, raw);
+                broken.add(chunk.start, chunk.count);
                 return Ok(());
             }
             entry = self.reach(chunk.start, LAST_LEVEL, pages)?;

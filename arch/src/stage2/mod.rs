@@ -8,6 +8,7 @@
 //! | [`Stage2`] (`map`) | a whole map; finding what an address leads to |
 //! | `plan` | what a change needs and what forbids it, before anything is touched |
 //! | `change` | map, unmap, annotate |
+//! | `forget` | drop leaves of a map that is only a cache |
 //! | `resize` | split a block into pages, merge pages into a block |
 //! | `teardown` | all tables of a map, and giving them back |
 //!
@@ -20,6 +21,7 @@
 
 mod change;
 mod descriptor;
+mod forget;
 mod geometry;
 mod map;
 mod plan;

@@ -13,6 +13,7 @@ use tenure_arch::window::Window;
 /// # Safety
 /// `detach` returns only when no CPU can reach the page at EL2; `scrub` leaves only zeroes in the page, visible
 /// to every observer that does not snoop caches.
+#[allow(unsafe_code)] // What its implementors promise cannot be checked here.
 pub unsafe trait Hardware: Window + Stage2Tlb {
     /// The lock used for VMs and table pools.
     type Lock: RawLock;

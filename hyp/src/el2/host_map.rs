@@ -115,8 +115,7 @@ impl<'m, H: Hardware> HostMap<'m, H> {
     fn map_range(&self, first: Pfn, count: u64, hw: &H) -> Result<(), Error> {
         let frames = FrameRange::new(first, count, AddressWidth::MAX)?;
         let mut tables = self.tables.lock();
-        let mapped =
-            self.map.map(same_gfn(first)?, frames, Attributes::NORMAL_RWX, PageSize::Size2M, hw, &mut *tables);
+        let mapped = self.map.map(same_gfn(first)?, frames, Attributes::NORMAL_RWX, PageSize::Size2M, hw, &mut *tables);
         mapped.map_err(|refused| refused.error)
     }
 

@@ -30,9 +30,6 @@ mod reclaim;
 mod vcpu;
 mod vm;
 
-#[cfg(test)]
-mod tests;
-
 pub use guest_call::GuestOutcome;
 pub use hardware::Hardware;
 pub use host_call::HostOutcome;
@@ -91,15 +88,15 @@ impl<'m, H: Hardware> El2<'m, H> {
     /// # Errors
     /// [`Error::Invalid`] for a configuration that contradicts itself, [`Error::NoMemory`] if an array or the host's
     /// table pages are too few.
-    pub fn new(hw: &'m H, config: Config<'m, H>) -> Result<Self, Located<Error>> {
-        let tracker = Tracker::new(config.directory, config.chunks, config.ram, AllAtStart::new(config.blocks))?;
+    pub fn new(hw: &'m H, mut config: Config<'m, H>) -> Result<Self, Located<Error>> {
+        let directory = core::mem::take(&mut config.directory);
+        let tracker = Tracker::new(directory, config.chunks, config.ram, AllAtStart::new(config.blocks))?;
         let own = config.own.iter();
         for &range in own {
             tracker.claim(Transition::HostDonateHyp, range, Identity::NONE)?.commit(PageSize::Size4K);
         }
-        let inside = |part: FrameRange<Pfn>| {
-            config.own.iter().any(|own| own.contains(part.first()) && part.end() <= own.end())
-        };
+        let inside =
+            |part: FrameRange<Pfn>| config.own.iter().any(|own| own.contains(part.first()) && part.end() <= own.end());
         if !inside(config.host_root) || !inside(config.host_tables) {
             return Err(Error::Invalid.into());
         }

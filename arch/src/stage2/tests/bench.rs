@@ -73,7 +73,7 @@ pub(super) enum Op {
 
 /// A TLB that remembers what walkers may have cached and checks break before make.
 pub(super) struct RecordingTlb<'w> {
-    pages: &'w Pages,
+    pub(super) pages: &'w Pages,
     root: FrameRange<Pfn>,
     geometry: Geometry,
     pub(super) ops: Mutex<Vec<Op>>,
@@ -147,6 +147,11 @@ impl Bench {
         let map = unsafe { Stage2::new(root, geometry, 5, arena) }.unwrap();
         let tlb = RecordingTlb { pages: arena, root, geometry, ops: Mutex::default(), too_early: AtomicU64::new(0) };
         Self { map, tlb, supply: Supply { stack, out: Vec::new(), back: Vec::new() } }
+    }
+
+    /// Overwrites the entry for `number` in the table `page`.
+    pub(super) fn damage(&self, page: Pfn, number: u64, raw: u64) {
+        self.tlb.pages.table(page).unwrap().store(number as usize, raw);
     }
 
     /// What stands at each gfn of `range`.

@@ -74,6 +74,9 @@ fn addresses_beyond_the_map_are_refused_and_empty() {
     );
     assert_eq!(bench.map.lookup(gfn(end)), Lookup::Empty);
     assert_eq!(bench.map.lookup(gfn((1 << 40) - 1)), Lookup::Empty);
+    // No address wraps round to the first root table.
+    map(&mut bench, 0, 7, 1).unwrap();
+    assert_eq!(bench.map.lookup(gfn(end)), Lookup::Empty);
     map(&mut bench, end - 1, 0, 1).unwrap();
     assert!(matches!(bench.map.lookup(gfn(end - 1)), Lookup::Leaf(_)));
 }

@@ -82,6 +82,17 @@ fn a_block_split_and_merged_maps_what_it_mapped() {
 }
 
 #[test]
+fn one_frame_stands_for_a_whole_block() {
+    let mut bench = Bench::new(40, 20);
+    map(&mut bench, AT, 0x1000, 1024);
+    bench.tlb.take();
+    bench.map.unmap(gfns(AT, 512), &bench.tlb, &mut bench.supply).unwrap();
+    assert_eq!(bench.tlb.take(), [Op::Invalidate(AT, 1)]);
+    bench.map.unmap(gfns(AT + 600, 100), &bench.tlb, &mut bench.supply).unwrap();
+    assert_eq!(bench.tlb.take(), [Op::Invalidate(AT + 600, 1), Op::Publish]);
+}
+
+#[test]
 fn pages_that_differ_do_not_merge() {
     let refused = Err(Located::gfn(Error::Denied, gfn(AT)));
     let ro = Attributes::new(crate::stage2::Memory::Normal, tenure_abi::service::Prot::R);

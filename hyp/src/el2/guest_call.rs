@@ -1,0 +1,143 @@
+//! A guest's calls: rows PK-12, PK-13 and PK-25 from its registers.
+
+use super::guest_memory::prefix;
+use super::vm::{Life, Vm};
+use super::{El2, Hardware, Stop, VcpuToken};
+use crate::tracker::{PageClaim, Transition};
+use tenure_abi::pkvm::{Features, GuestCall, GuestReply};
+use tenure_abi::run::StopReason;
+use tenure_abi::smccc::{self, psci};
+use tenure_abi::{Error, FrameRange, Gfn, Located, PageSize, Place};
+
+/// What is offered to guests.
+const OFFERED: Features = Features::LINUX_7_3.union(Features::MEM_RELINQUISH);
+
+/// What the image does about a guest's call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuestOutcome {
+    /// Put these into x0..x3 and go on.
+    Reply([u64; 4]),
+    /// Somebody is moving the page: let interrupts in, then issue the same call again.
+    Rewind,
+    /// Put these into x0..x3, then stop for the host.
+    ReplyAndStop([u64; 4], Stop),
+    /// Stop for the host; when the vCPU runs again it issues the same call again.
+    RewindAndStop(Stop),
+}
+
+impl From<GuestReply> for GuestOutcome {
+    #[inline]
+    fn from(reply: GuestReply) -> Self {
+        Self::Reply(reply.to_regs())
+    }
+}
+
+impl<'m, H: Hardware> El2<'m, H> {
+    /// Answers a call of the guest that runs on `vcpu`, from x0..x3.
+    ///
+    /// What a guest asks for by mistake or malice is refused in its registers; nothing it does reaches the host but
+    /// the stops named in the answer.
+    #[inline]
+    pub fn guest_call(&self, vcpu: &VcpuToken, regs: [u64; 4]) -> GuestOutcome {
+        let call = match GuestCall::parse(regs, self.guest.ipa()) {
+            Ok(call) => call,
+            Err(error) => return Self::other_call(regs, error),
+        };
+        match call {
+            GuestCall::MemShare(range) => self.convert(vcpu, range, Transition::GuestShareHost),
+            GuestCall::MemUnshare(range) => self.convert(vcpu, range, Transition::GuestUnshareHost),
+            GuestCall::CallUid => GuestReply::Uid.into(),
+            GuestCall::Features => GuestReply::Features(OFFERED).into(),
+            GuestCall::HypMemInfo => GuestReply::MemInfo { ranges: true }.into(),
+            GuestCall::MemRelinquish(gfn) => self.relinquish_call(vcpu, gfn),
+            GuestCall::MmioGuardInfo
+            | GuestCall::MmioGuardEnroll
+            | GuestCall::MmioGuardMap(_)
+            | GuestCall::MmioGuardUnmap(_) => GuestReply::Refused(Error::NotSupported).into(),
+        }
+    }
+
+    #[cold]
+    fn other_call(regs: [u64; 4], error: Error) -> GuestOutcome {
+        match smccc::function(regs[0]) {
+            psci::SYSTEM_OFF | psci::SYSTEM_RESET => GuestOutcome::RewindAndStop(Stop::plain(StopReason::SystemOff)),
+            _ => GuestReply::Refused(error).into(),
+        }
+    }
+
+    /// Shares or unshares `range`: one page the fast way, more a contiguous run at a time.
+    #[inline]
+    fn convert(&self, vcpu: &VcpuToken, range: FrameRange<Gfn>, op: Transition) -> GuestOutcome {
+        let Some(mut place) = self.place(vcpu.slot) else {
+            return GuestReply::Refused(Error::Internal).into();
+        };
+        let vm = match place.in_life(Life::Live) {
+            Ok(vm) => vm,
+            Err(error) => return GuestReply::Refused(error).into(),
+        };
+        if range.count() == 1 && self.convert_page(vm, range.first(), op).is_some() {
+            return GuestReply::Done(1).into();
+        }
+        match self.convert_runs(vm, range, op) {
+            Ok(done) => GuestReply::Done(done).into(),
+            Err(refused) => refuse_conversion(refused, op),
+        }
+    }
+
+    /// The fast case of one page; `None` says nothing.
+    #[inline]
+    fn convert_page(&self, vm: &Vm<'m, H>, gfn: Gfn, op: Transition) -> Option<()> {
+        let pfn = vm.leaf(gfn).ok()?.pfn;
+        let claim = self.tracker.claim_page(op, pfn, vm.identity(gfn).ok()?)?;
+        if op == Transition::GuestUnshareHost {
+            self.host.take(pfn.number(), 1, self.hw);
+        }
+        PageClaim::commit(claim);
+        Some(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn convert_runs(&self, vm: &Vm<'m, H>, range: FrameRange<Gfn>, op: Transition) -> Result<u64, Located<Error>> {
+        prefix(range, |part| {
+            let run = vm.run(part).map_err(|error| Located::gfn(error, part.first()))?;
+            let claim = self.claim(op, run, vm.identity(part.first())?)?;
+            if op == Transition::GuestUnshareHost {
+                self.host.take(run.first().number(), run.count(), self.hw);
+            }
+            claim.commit(PageSize::Size4K);
+            Ok(run.count())
+        })
+    }
+
+    fn relinquish_call(&self, vcpu: &VcpuToken, gfn: Gfn) -> GuestOutcome {
+        let done = GuestReply::Done(0).to_regs();
+        match self.relinquish(vcpu.slot, gfn) {
+            Ok(false) => GuestOutcome::Reply(done),
+            Ok(true) => {
+                let address = gfn.address();
+                GuestOutcome::ReplyAndStop(done, Stop { address, ..Stop::plain(StopReason::Relinquished) })
+            }
+            Err(Located { error: Error::NoMemory, .. }) => {
+                GuestOutcome::RewindAndStop(Stop::plain(StopReason::NeedTables))
+            }
+            Err(Located { error: Error::Retry, .. }) => GuestOutcome::Rewind,
+            Err(refused) => GuestReply::Refused(refused.error).into(),
+        }
+    }
+}
+
+/// What a guest is told that could not convert a page.
+#[cold]
+fn refuse_conversion(refused: Located<Error>, op: Transition) -> GuestOutcome {
+    match (refused.error, refused.at) {
+        (Error::Retry, _) => GuestOutcome::Rewind,
+        (Error::NoMemory, _) => GuestOutcome::RewindAndStop(Stop::plain(StopReason::NeedTables)),
+        // The host is asked for memory as if the guest had stored there, and the call is issued again.
+        (Error::NotFound, Place::Gfn(gfn)) if op == Transition::GuestShareHost => {
+            let address = gfn.address();
+            GuestOutcome::RewindAndStop(Stop { address, write: true, ..Stop::plain(StopReason::Memory) })
+        }
+        (error, _) => GuestReply::Refused(error).into(),
+    }
+}

@@ -1,0 +1,148 @@
+//! A hosted board: RAM as memory of the test process, so that `El2` runs as an ordinary program.
+//!
+//! It keeps the contract of [`Hardware`] and checks that its user keeps the other side: pages are only reached while they
+//! are attached, attached once, and scrubbed only while nobody maps them. There are no CPUs here: invalidations are counted.
+#![allow(clippy::missing_panics_doc)] // A broken promise ends the test.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use tenure_abi::{AddressWidth, FrameRange, Pfn};
+use tenure_arch::lock::SpinLock;
+use tenure_arch::stage2::Table;
+use tenure_arch::tlb::{Stage2Tlb, Vttbr};
+use tenure_arch::window::Window;
+use tenure_hyp::el2::{Config, El2, Hardware, VmCell};
+use tenure_hyp::tracker::{Block, Chunk};
+
+/// First frame of RAM.
+pub const RAM: u64 = 0x40000;
+/// Frames of the hypervisor's own, at the start of RAM: host root tables, then host tables.
+pub const OWN: u64 = 64;
+/// Regions of RAM.
+pub const REGIONS: u64 = 8;
+/// First frame behind RAM: a hole.
+pub const END: u64 = RAM + REGIONS * 512;
+/// A device page.
+pub const DEVICE: u64 = 0x9000;
+
+/// The machine under an [`El2`] in a test.
+pub struct Board {
+    pages: Vec<Table>,
+    attached: Mutex<BTreeSet<u64>>,
+    /// How many invalidations there were.
+    pub invalidations: AtomicU64,
+    /// How many pages were scrubbed.
+    pub scrubs: AtomicU64,
+}
+
+impl Board {
+    /// A board with zeroed RAM. It lives for ever, as boards do.
+    pub fn new() -> &'static Self {
+        let pages = (0..REGIONS * 512).map(|_| Table::new()).collect();
+        let counters = (AtomicU64::new(0), AtomicU64::new(0));
+        let board = Self { pages, attached: Mutex::default(), invalidations: counters.0, scrubs: counters.1 };
+        Box::leak(Box::new(board))
+    }
+
+    fn page(&self, pfn: Pfn) -> &Table {
+        let index = usize::try_from(pfn.number() - RAM).unwrap();
+        &self.pages[index]
+    }
+
+    /// Reads a word of a page, as whoever may.
+    pub fn read(&self, pfn: u64, word: usize) -> u64 {
+        self.page(Pfn::new(pfn).unwrap()).load(word)
+    }
+
+    /// Writes a word of a page, as whoever may.
+    pub fn write(&self, pfn: u64, word: usize, value: u64) {
+        self.page(Pfn::new(pfn).unwrap()).store(word, value);
+    }
+
+    /// How many pages are attached at EL2.
+    pub fn attached(&self) -> usize {
+        self.attached.lock().unwrap().len()
+    }
+
+    fn is_attached(&self, pfn: Pfn) -> bool {
+        self.attached.lock().unwrap().contains(&pfn.number())
+    }
+}
+
+// SAFETY: pages are part of the value and never move; a `Table` can only be accessed atomically.
+unsafe impl Window for Board {
+    fn table(&self, pfn: Pfn) -> Option<&Table> {
+        let own = pfn.number().wrapping_sub(RAM) < OWN;
+        (own || self.is_attached(pfn)).then(|| self.page(pfn))
+    }
+}
+
+impl Stage2Tlb for Board {
+    fn publish(&self) {}
+    fn invalidate(&self, _: Vttbr, _: u64, frames: u64) {
+        self.invalidations.fetch_add(u64::from(frames != 0), Relaxed);
+    }
+    fn invalidate_vm(&self, _: Vttbr) {
+        self.invalidations.fetch_add(1, Relaxed);
+    }
+}
+
+// SAFETY: nothing but the window reaches pages, and it asks whether they are attached.
+unsafe impl Hardware for Board {
+    type Lock = SpinLock;
+
+    fn attach(&self, pfn: Pfn) {
+        assert!(self.attached.lock().unwrap().insert(pfn.number()), "{pfn:?} attached twice");
+    }
+
+    fn detach(&self, pfn: Pfn) {
+        assert!(self.attached.lock().unwrap().remove(&pfn.number()), "{pfn:?} was not attached");
+    }
+
+    fn scrub(&self, pfn: Pfn) {
+        assert!(!self.is_attached(pfn), "{pfn:?} scrubbed while mapped at EL2");
+        self.scrubs.fetch_add(1, Relaxed);
+        self.page(pfn).fill(0);
+    }
+
+    fn prepare_for_guest(&self, _: Pfn) {}
+}
+
+fn leak<T>(values: Vec<T>) -> &'static mut [T] {
+    Box::leak(values.into_boxed_slice())
+}
+
+/// A range of frames.
+pub fn pfns(first: u64, count: u64) -> FrameRange<Pfn> {
+    FrameRange::new(Pfn::new(first).unwrap(), count, AddressWidth::MAX).unwrap()
+}
+
+/// An [`El2`] on `board`: the first [`OWN`] frames are the hypervisor's, the rest of RAM the host's. `tables` of those frames are
+/// given for the host's level-3 tables; four VMs can exist.
+pub fn el2_with_tables(board: &'static Board, tables: u64) -> El2<'static, Board> {
+    let width = AddressWidth::new(40).unwrap();
+    El2::new(
+        board,
+        Config {
+            directory: leak(vec![0; 4]),
+            chunks: leak(vec![Chunk::zeroed()]),
+            blocks: leak((0..REGIONS).map(|_| Block::zeroed()).collect()),
+            ram: leak(vec![pfns(RAM, REGIONS * 512)]),
+            own: leak(vec![pfns(RAM, OWN)]),
+            devices: leak(vec![pfns(DEVICE, 1)]),
+            host_root: pfns(RAM, 2),
+            host_tables: pfns(RAM + 2, tables),
+            vms: leak((0..4).map(|_| VmCell::new()).collect()),
+            pa: width,
+            ipa: width,
+            smmu: false,
+        },
+    )
+    .unwrap()
+}
+
+/// As [`el2_with_tables`], with enough tables.
+pub fn el2(board: &'static Board) -> El2<'static, Board> {
+    el2_with_tables(board, OWN - 2)
+}

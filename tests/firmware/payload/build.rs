@@ -1,0 +1,8 @@
+//! Hands the link script to the linker and asks for a raw binary: QEMU loads it as it is.
+
+fn main() {
+    let here = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
+    println!("cargo:rustc-link-arg-bins=-T{here}/link.ld");
+    println!("cargo:rustc-link-arg-bins=--oformat=binary");
+    println!("cargo:rerun-if-changed=link.ld");
+}

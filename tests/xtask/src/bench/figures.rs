@@ -1,0 +1,183 @@
+//! The table of figures: which ones must be in it, how a line looks, and which limits hold.
+
+use crate::json;
+use crate::report::Case;
+use crate::transcript::Figure;
+
+/// A figure, or why there is none.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Reading {
+    /// Its name; for a missing one also the last part of the names of all that are missing for that reason.
+    name: String,
+    value: Result<(f64, String), String>,
+}
+
+/// The figures that people and checks rely on, in the order of the table.
+const NAMES: &[&str] = &[
+    "pkvm.el2_insns.mem_share.tenure",
+    "pkvm.el2_insns.mem_share.linux",
+    "pkvm.el2_insns.mem_unshare.tenure",
+    "pkvm.el2_insns.mem_unshare.linux",
+    "pkvm.el2_insns.share_plus_host_touch.tenure",
+    "pkvm.el2_insns.mem_share_512_per_page_uniform.tenure",
+    "pkvm.el2_insns.mem_share_512_per_page_mixed.tenure",
+    "pkvm.tlbi.mem_share.tenure",
+    "pkvm.tlbi.mem_share.linux",
+    "pkvm.dsb.mem_share.tenure",
+    "pkvm.dsb.mem_share.linux",
+    "pkvm.tlbi.mem_unshare.tenure",
+    "pkvm.tlbi.mem_unshare.linux",
+    "pkvm.dsb.mem_unshare.tenure",
+    "pkvm.dsb.mem_unshare.linux",
+    "size.metadata_bytes_per_page_uniform",
+    "size.metadata_bytes_per_page_worst",
+    "size.hyp_text_bytes_aarch64",
+    "size.panic_paths",
+];
+
+/// What a figure may be at most; `exactly` asks for equality.
+struct Limit {
+    name: &'static str,
+    value: f64,
+    exactly: bool,
+}
+
+const fn at_most(name: &'static str, value: f64) -> Limit {
+    Limit { name, value, exactly: false }
+}
+
+const fn exactly(name: &'static str, value: f64) -> Limit {
+    Limit { name, value, exactly: true }
+}
+
+/// With the branch-history mitigation that Linux applies on this core.
+const LIMITS: &[Limit] = &[
+    at_most("pkvm.el2_insns.mem_share.tenure", 300.0),
+    exactly("pkvm.tlbi.mem_share.tenure", 0.0),
+    exactly("pkvm.dsb.mem_share.tenure", 0.0),
+    at_most("pkvm.el2_insns.mem_unshare.tenure", 400.0),
+    exactly("pkvm.tlbi.mem_unshare.tenure", 2.0),
+    at_most("pkvm.el2_insns.share_plus_host_touch.tenure", 800.0),
+];
+
+impl Reading {
+    /// A measured figure.
+    pub(crate) fn measured(figure: &Figure) -> Self {
+        Self { name: figure.name.clone(), value: Ok((figure.value, figure.unit.clone())) }
+    }
+
+    /// A count.
+    #[expect(clippy::cast_precision_loss, reason = "counts of bytes and instructions are far below 2^52")]
+    pub(crate) fn count(name: &str, value: u64, unit: &str) -> Self {
+        Self { name: name.to_owned(), value: Ok((value as f64, unit.to_owned())) }
+    }
+
+    /// A value that is not a whole number.
+    pub(crate) fn value(name: &str, value: f64, unit: &str) -> Self {
+        Self { name: name.to_owned(), value: Ok((value, unit.to_owned())) }
+    }
+
+    /// No figure of this name, or none whose name begins or ends with this part.
+    pub(crate) fn missing(name: &str, reason: &str) -> Self {
+        Self { name: name.to_owned(), value: Err(reason.lines().next().unwrap_or_default().to_owned()) }
+    }
+
+    /// The line for people.
+    pub(crate) fn text(&self) -> String {
+        match &self.value {
+            Ok((value, unit)) => format!("{} {} {unit}", self.name, number(*value)),
+            Err(reason) => format!("{} skip {reason}", self.name),
+        }
+    }
+
+    /// The line for programs.
+    pub(crate) fn json(&self) -> String {
+        let mut fields = vec![("name", json::string(&self.name))];
+        match &self.value {
+            Ok((value, unit)) => fields.extend([("value", number(*value)), ("unit", json::string(unit))]),
+            Err(reason) => fields.push(("skip", json::string(reason))),
+        }
+        json::object(&fields)
+    }
+
+    /// Whether this, as a missing part, speaks for the figure `name`.
+    fn covers(&self, name: &str) -> bool {
+        self.value.is_err() && (name.starts_with(&self.name) || name.ends_with(&self.name))
+    }
+}
+
+/// Whole numbers without a fraction, others with up to four digits of one.
+fn number(value: f64) -> String {
+    let text = format!("{value:.4}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Every figure that must be there, measured or with its reason, then whatever else was measured.
+pub(crate) fn table(readings: &[Reading]) -> Vec<Reading> {
+    let mut lines: Vec<_> = NAMES.iter().map(|name| find(readings, name)).collect();
+    lines.extend(readings.iter().filter(|one| one.value.is_ok() && !NAMES.contains(&one.name.as_str())).cloned());
+    lines
+}
+
+fn find(readings: &[Reading], name: &str) -> Reading {
+    let measured = readings.iter().find(|reading| reading.name == name);
+    measured.cloned().unwrap_or_else(|| {
+        let why = readings.iter().find(|reading| reading.covers(name)).and_then(|reading| reading.value.clone().err());
+        Reading::missing(name, why.as_deref().unwrap_or("nothing in this checkout measures it"))
+    })
+}
+
+/// One case for each limit.
+pub(crate) fn limits(readings: &[Reading]) -> Vec<Case> {
+    let judge = |limit: &Limit| {
+        let relation = if limit.exactly { "is" } else { "at_most" };
+        let name = format!("{}_{relation}_{}", limit.name, number(limit.value));
+        match find(readings, limit.name).value {
+            Err(reason) => Case::skip(name, reason),
+            Ok((value, _)) => {
+                let holds = if limit.exactly { number(value) == number(limit.value) } else { value <= limit.value };
+                Case::of(name, if holds { Ok(()) } else { Err(format!("it is {}", number(value))) })
+            }
+        }
+    };
+    LIMITS.iter().map(judge).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Verdict;
+
+    #[test]
+    fn a_missing_part_gives_its_reason_to_every_figure_of_it() {
+        let readings =
+            [Reading::count("pkvm.el2_insns.mem_share.tenure", 238, "insns"), Reading::missing("linux", "no kernel")];
+        let lines: Vec<_> = table(&readings).iter().map(Reading::text).collect();
+        assert_eq!(lines[0], "pkvm.el2_insns.mem_share.tenure 238 insns");
+        assert_eq!(lines[1], "pkvm.el2_insns.mem_share.linux skip no kernel");
+        assert_eq!(lines.len(), NAMES.len());
+    }
+
+    #[test]
+    fn a_figure_beside_the_list_is_kept() {
+        let table = table(&[Reading::value("pkvm.ratio", 0.125, "x")]);
+        assert_eq!(table.last().map(Reading::text).as_deref(), Some("pkvm.ratio 0.125 x"));
+    }
+
+    #[test]
+    fn limits_judge_what_was_measured_and_skip_the_rest() {
+        let readings = [
+            Reading::count("pkvm.el2_insns.mem_share.tenure", 301, "insns"),
+            Reading::count("pkvm.tlbi.mem_unshare.tenure", 2, "tlbi"),
+        ];
+        let cases = limits(&readings);
+        assert_eq!(cases[0], Case::fail("pkvm.el2_insns.mem_share.tenure_at_most_300", "it is 301"));
+        assert_eq!(cases[4], Case::pass("pkvm.tlbi.mem_unshare.tenure_is_2"));
+        assert!(matches!(cases[1].verdict, Verdict::Skip(_)));
+    }
+
+    #[test]
+    fn numbers_have_no_needless_digits() {
+        assert_eq!([number(300.0), number(8.015_625), number(0.0)], ["300", "8.0156", "0"]);
+    }
+}

@@ -1,0 +1,127 @@
+//! The commands, as people type them.
+
+use anyhow::{Result, bail};
+use clap::{Args, Parser, Subcommand};
+
+use crate::bench::Reading;
+use crate::conformance::Line;
+use crate::report::{self, Case, Counts};
+use crate::setup::Setup;
+use crate::workspace::Workspace;
+use crate::{bench, ci, conformance, demo, json, size, suites};
+
+/// Sets the machine up, runs the tests of Tenure and says what was seen.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The main job: a guest and its host share memory in place, shown on every platform this machine offers
+    Demo,
+    /// All tests, QEMU and real Linux included; a table of suites, then `N passed, N failed, N skipped`
+    Test(TestArguments),
+    /// One line per row of the behaviour tables, with what it was checked against
+    Conformance(Format),
+    /// The performance table: `name value unit`
+    Bench(Format),
+    /// Bytes of the firmware image and of the library; panic paths left in them
+    Size,
+    /// Format, lints, documentation, all tests
+    Ci,
+}
+
+/// Which tests to run.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct TestArguments {
+    /// Only these suites
+    pub(crate) only: Vec<String>,
+    /// Hosted tests only: the inner loop
+    #[arg(long, conflicts_with_all = ["long", "hardware"])]
+    pub(crate) quick: bool,
+    /// Campaigns too: many more operations
+    #[arg(long)]
+    pub(crate) long: bool,
+    /// The hardware suites too
+    #[arg(long)]
+    pub(crate) hardware: bool,
+}
+
+/// For people or for programs.
+#[derive(Args)]
+struct Format {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Does what was asked; false when something did not hold.
+pub(crate) fn dispatch() -> Result<bool> {
+    let workspace = Workspace::find();
+    match Arguments::parse().command {
+        Command::Demo => Ok(demo::run(&workspace)),
+        Command::Test(arguments) => test(&workspace, &arguments),
+        Command::Conformance(format) => Ok(rows(&workspace, &format)),
+        Command::Bench(format) => Ok(figures(&workspace, &format)),
+        Command::Size => Ok(sizes(&workspace)),
+        Command::Ci => Ok(report::summary(&ci::all(&workspace))),
+    }
+}
+
+fn test(workspace: &Workspace, arguments: &TestArguments) -> Result<bool> {
+    if let Some(name) = suites::unknown(arguments) {
+        bail!("no suite is named {name}");
+    }
+    let setup = if arguments.quick { Setup::default() } else { Setup::prepare() };
+    Ok(report::summary(&suites::run(workspace, &setup, arguments)))
+}
+
+fn rows(workspace: &Workspace, format: &Format) -> bool {
+    let setup = Setup::prepare();
+    let only = suites::EVIDENCE.map(str::to_owned).to_vec();
+    let arguments = TestArguments { only, ..TestArguments::default() };
+    let evidence = suites::evidence(workspace, &setup, &arguments, |_| {});
+    let lines = conformance::judge(&evidence);
+    let cases: Vec<Case> = lines.iter().map(Line::case).collect();
+    let counts = Counts::of(&cases);
+    if format.json {
+        println!("{}", json::list(&lines.iter().map(Line::json).collect::<Vec<_>>()));
+    } else {
+        for line in &lines {
+            println!("{}", line.text());
+        }
+        println!("{counts}");
+    }
+    counts.failed == 0
+}
+
+fn figures(workspace: &Workspace, format: &Format) -> bool {
+    let readings = bench::measure(workspace, &Setup::prepare());
+    let table = bench::table(&readings);
+    if format.json {
+        println!("{}", json::list(&table.iter().map(Reading::json).collect::<Vec<_>>()));
+    } else {
+        for line in &table {
+            println!("{}", line.text());
+        }
+    }
+    let exceeded: Vec<_> = bench::limits(&readings).into_iter().filter(Case::failed).collect();
+    for case in &exceeded {
+        eprintln!("does not hold: {} ({:?})", case.name, case.verdict);
+    }
+    exceeded.is_empty()
+}
+
+fn sizes(workspace: &Workspace) -> bool {
+    let setup = Setup::prepare();
+    for line in size::readings(workspace, &setup) {
+        println!("{}", line.text());
+    }
+    for path in size::panic_paths(workspace, &setup) {
+        println!("panic path in {path}");
+    }
+    true
+}

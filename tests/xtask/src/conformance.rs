@@ -1,0 +1,201 @@
+//! The behaviour tables: which row holds, and against what it was checked in this run.
+//!
+//! A row lists the evidence that counts for it. It passes only if every piece of that evidence passed in this run.
+//! What could not run here is named beside the pass; a row for which nothing could run is a skip; a row for which
+//! something ran and said nothing fails, because silence is no evidence.
+
+mod compare;
+mod differences;
+mod rows;
+
+use crate::json;
+use crate::report::{Case, Verdict};
+use crate::transcript::Transcript;
+use rows::{ROWS, Row};
+
+/// What one host of test guests said, or why it did not run.
+#[derive(Clone, Debug)]
+pub(crate) struct Heard {
+    /// The word after a pass: `el2`, `linux-7.3`.
+    pub(crate) against: String,
+    /// What it said, or why it could not.
+    pub(crate) said: Result<Transcript, String>,
+}
+
+impl Heard {
+    /// A host that did not run.
+    pub(crate) fn nothing(against: &str, reason: impl Into<String>) -> Self {
+        Self { against: against.to_owned(), said: Err(reason.into()) }
+    }
+}
+
+/// Everything that a run can bring forward.
+#[derive(Clone, Debug)]
+pub(crate) struct Evidence {
+    /// The hosted tests and the lock-step runs.
+    pub(crate) model: Vec<Case>,
+    /// Our own EL2.
+    pub(crate) el2: Heard,
+    /// Linux's.
+    pub(crate) linux: Heard,
+}
+
+/// One line of the output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    /// The row's id, or the name of a Linux fact.
+    pub(crate) id: String,
+    /// How it stands: a pass carries nothing more, `against` says the rest.
+    pub(crate) verdict: Verdict,
+    /// Against what it was checked.
+    pub(crate) against: Vec<String>,
+    /// Evidence that counts but could not run here, with its reason.
+    pub(crate) missing: Vec<String>,
+}
+
+/// What one piece of evidence says about a row.
+enum Says {
+    Holds(String),
+    Breaks(String),
+    DidNotRun(String),
+}
+
+/// All rows, then the facts of the real Linux, then the comparison of the guests' calls.
+pub(crate) fn judge(evidence: &Evidence) -> Vec<Line> {
+    let mut lines: Vec<_> = ROWS.iter().map(|row| row_line(row, evidence)).collect();
+    lines.extend(unknown_rows(evidence));
+    if let Ok(transcript) = &evidence.linux.said {
+        let against = [evidence.linux.against.clone()];
+        lines.extend(transcript.cases.iter().map(|case| line(&case.name, case.verdict.clone(), &against)));
+    }
+    lines.extend(compare::same_answers(&evidence.el2, &evidence.linux).into_iter().map(|case| {
+        let against = [evidence.el2.against.clone(), evidence.linux.against.clone()];
+        line(&case.name, case.verdict, &against)
+    }));
+    lines
+}
+
+fn line(id: &str, verdict: Verdict, against: &[String]) -> Line {
+    Line { id: id.to_owned(), verdict, against: against.to_vec(), missing: Vec::new() }
+}
+
+fn row_line(row: &Row, evidence: &Evidence) -> Line {
+    let mut says: Vec<_> = row.model.iter().map(|name| model(name, &evidence.model)).collect();
+    says.extend(heard(row.id, row.el2, &evidence.el2));
+    says.extend(heard(row.id, row.linux, &evidence.linux));
+    let mut out = line(row.id, Verdict::Pass, &[]);
+    let mut broken = Vec::new();
+    for piece in says {
+        match piece {
+            Says::Holds(word) if out.against.contains(&word) => {}
+            Says::Holds(word) => out.against.push(word),
+            Says::Breaks(seen) => broken.push(seen),
+            Says::DidNotRun(reason) => out.missing.push(reason),
+        }
+    }
+    if !broken.is_empty() {
+        out.verdict = Verdict::Fail(broken.join("; "));
+    } else if out.against.is_empty() && out.missing.is_empty() {
+        out.verdict = Verdict::Fail("no evidence counts for it".into());
+    } else if out.against.is_empty() {
+        out.verdict = Verdict::Skip(std::mem::take(&mut out.missing).join("; "));
+    }
+    out
+}
+
+/// All hosted tests whose path has this name in it.
+fn model(name: &str, cases: &[Case]) -> Says {
+    let mut matching = cases.iter().filter(|case| case.name.contains(name)).peekable();
+    if cases.is_empty() {
+        return Says::DidNotRun("model: the hosted tests did not run".into());
+    }
+    if matching.peek().is_none() {
+        return Says::Breaks(format!("model: no test named {name} ran"));
+    }
+    match matching.find(|case| case.verdict != Verdict::Pass) {
+        None => Says::Holds("model".into()),
+        Some(Case { name, verdict: Verdict::Skip(reason) }) => Says::DidNotRun(format!("model: {name}: {reason}")),
+        Some(case) => Says::Breaks(format!("model: {} failed", case.name)),
+    }
+}
+
+fn heard(id: &str, wanted: rows::Wanted, heard: &Heard) -> Option<Says> {
+    let against = &heard.against;
+    let transcript = match (&heard.said, wanted) {
+        (_, rows::Wanted::No) | (Err(_), rows::Wanted::IfShown) => return None,
+        (Err(reason), rows::Wanted::Yes) => return Some(Says::DidNotRun(format!("{against}: {reason}"))),
+        (Ok(transcript), _) => transcript,
+    };
+    let verdicts: Vec<_> = transcript.rows.iter().filter(|row| row.name == id).map(|row| &row.verdict).collect();
+    let says = verdicts.iter().find_map(|verdict| match verdict {
+        Verdict::Fail(seen) => Some(Says::Breaks(format!("{against}: {seen}"))),
+        _ => None,
+    });
+    says.or_else(|| {
+        verdicts.iter().find_map(|verdict| match verdict {
+            Verdict::Skip(reason) => Some(Says::DidNotRun(format!("{against}: {reason}"))),
+            _ => None,
+        })
+    })
+    .or_else(|| (!verdicts.is_empty()).then(|| Says::Holds(against.clone())))
+    .or_else(|| (wanted == rows::Wanted::Yes).then(|| Says::Breaks(format!("{against}: it ran and said nothing"))))
+}
+
+/// A row that a program speaks of and the table does not know: one of them is wrong.
+fn unknown_rows(evidence: &Evidence) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for heard in [&evidence.el2, &evidence.linux] {
+        for row in heard.said.iter().flat_map(|transcript| &transcript.rows) {
+            let known = ROWS.iter().any(|known| known.id == row.name && known.takes(heard, evidence));
+            if !known && !lines.iter().any(|line: &Line| line.id == row.name) {
+                let verdict = Verdict::Fail("a program reports it, the table of rows does not expect that".into());
+                lines.push(line(&row.name, verdict, std::slice::from_ref(&heard.against)));
+            }
+        }
+    }
+    lines
+}
+
+impl Row {
+    fn takes(&self, heard: &Heard, evidence: &Evidence) -> bool {
+        let wanted = if heard.against == evidence.el2.against { self.el2 } else { self.linux };
+        wanted != rows::Wanted::No
+    }
+}
+
+impl Line {
+    /// The line for people.
+    pub(crate) fn text(&self) -> String {
+        let missing =
+            if self.missing.is_empty() { String::new() } else { format!(" (not here: {})", self.missing.join("; ")) };
+        match &self.verdict {
+            Verdict::Pass => format!("{} pass {}{missing}", self.id, self.against.join("+")),
+            Verdict::Fail(seen) => format!("{} fail {seen}", self.id),
+            Verdict::Skip(reason) => format!("{} skip {reason}", self.id),
+        }
+    }
+
+    /// The line for programs.
+    pub(crate) fn json(&self) -> String {
+        let (word, detail) = match &self.verdict {
+            Verdict::Pass => ("pass", ""),
+            Verdict::Fail(seen) => ("fail", seen.as_str()),
+            Verdict::Skip(reason) => ("skip", reason.as_str()),
+        };
+        json::object(&[
+            ("id", json::string(&self.id)),
+            ("verdict", json::string(word)),
+            ("against", json::strings(&self.against)),
+            ("missing", json::strings(&self.missing)),
+            ("detail", json::string(detail)),
+        ])
+    }
+
+    /// The line as a case of the test run.
+    pub(crate) fn case(&self) -> Case {
+        Case { name: self.id.clone(), verdict: self.verdict.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,74 @@
+//! What counts as evidence, and what does not.
+
+use super::*;
+use rows::Wanted;
+
+const ROW: Row = Row { id: "PK-12", model: &["shares_in_place"], el2: Wanted::Yes, linux: Wanted::Yes };
+
+fn heard(against: &str, text: &str) -> Heard {
+    let lines: Vec<_> = text.lines().map(str::to_owned).collect();
+    Heard { against: against.to_owned(), said: Ok(Transcript::parse(&lines)) }
+}
+
+fn all() -> Evidence {
+    Evidence {
+        model: vec![Case::pass("hyp::shares_in_place")],
+        el2: heard("el2", "TENURE row PK-12 pass"),
+        linux: heard("linux-7.3", "TENURE row PK-12 pass"),
+    }
+}
+
+#[test]
+fn a_row_names_all_that_it_was_checked_against() {
+    assert_eq!(row_line(&ROW, &all()).text(), "PK-12 pass model+el2+linux-7.3");
+}
+
+#[test]
+fn what_could_not_run_is_named_beside_the_pass() {
+    let evidence = Evidence { linux: Heard::nothing("linux-7.3", "no kernel"), ..all() };
+    assert_eq!(row_line(&ROW, &evidence).text(), "PK-12 pass model+el2 (not here: linux-7.3: no kernel)");
+}
+
+#[test]
+fn one_failed_piece_fails_the_row() {
+    let evidence = Evidence { el2: heard("el2", "TENURE row PK-12 pass\nTENURE row PK-12 fail x0 was 1"), ..all() };
+    assert_eq!(row_line(&ROW, &evidence).text(), "PK-12 fail el2: x0 was 1");
+    let evidence = Evidence { model: vec![Case::fail("hyp::shares_in_place", "no")], ..all() };
+    assert!(matches!(row_line(&ROW, &evidence).verdict, Verdict::Fail(_)));
+}
+
+#[test]
+fn silence_is_no_evidence() {
+    let evidence = Evidence { el2: heard("el2", "TENURE end"), ..all() };
+    assert_eq!(row_line(&ROW, &evidence).text(), "PK-12 fail el2: it ran and said nothing");
+    let evidence = Evidence { model: vec![Case::pass("hyp::other")], ..all() };
+    assert_eq!(row_line(&ROW, &evidence).text(), "PK-12 fail model: no test named shares_in_place ran");
+    let nothing = Row { id: "PK-12", model: &[], el2: Wanted::No, linux: Wanted::No };
+    assert!(matches!(row_line(&nothing, &all()).verdict, Verdict::Fail(_)));
+}
+
+#[test]
+fn a_row_for_which_nothing_ran_is_a_skip() {
+    let evidence = Evidence {
+        model: Vec::new(),
+        el2: Heard::nothing("el2", "no QEMU"),
+        linux: Heard::nothing("linux-7.3", "no QEMU"),
+    };
+    assert!(row_line(&ROW, &evidence).text().starts_with("PK-12 skip model: "));
+}
+
+#[test]
+fn a_bonus_row_counts_when_shown_and_is_not_missed() {
+    let row = Row { linux: Wanted::IfShown, ..ROW };
+    assert_eq!(row_line(&row, &all()).text(), "PK-12 pass model+el2+linux-7.3");
+    let evidence = Evidence { linux: heard("linux-7.3", "TENURE end"), ..all() };
+    assert_eq!(row_line(&row, &evidence).text(), "PK-12 pass model+el2");
+}
+
+#[test]
+fn a_row_that_the_table_does_not_know_fails() {
+    let evidence = Evidence { el2: heard("el2", "TENURE row PK-99 pass"), ..all() };
+    let lines = unknown_rows(&evidence);
+    assert_eq!(lines.len(), 1);
+    assert!(matches!(lines[0].verdict, Verdict::Fail(_)));
+}

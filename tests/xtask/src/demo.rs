@@ -1,0 +1,161 @@
+//! `cargo demo`: on each platform that this machine offers, a guest and its host share a page in place; one line tells
+//! what was seen.
+//!
+//! The lines hold only facts that the programs printed (`TENURE demo key=value`), and a line counts as shown only
+//! if every claim of it holds.
+
+use crate::firmware::{self, Images, Machine};
+use crate::report::Case;
+use crate::setup::Setup;
+use crate::transcript::Transcript;
+use crate::workspace::Workspace;
+
+/// One platform's line.
+pub(crate) struct Shown {
+    /// What ran, in the left column.
+    platform: String,
+    /// What it said, or why it could not run here.
+    said: Result<Transcript, String>,
+}
+
+/// Runs each platform and prints its line; false if a claim did not hold or nothing could be shown at all.
+pub(crate) fn run(workspace: &Workspace) -> bool {
+    let setup = Setup::prepare();
+    let all = [tenure(workspace, &setup)];
+    let mut shown = 0;
+    let mut broken = 0;
+    for platform in &all {
+        println!("{:<38}{}", platform.platform, platform.line());
+        match &platform.said {
+            Ok(transcript) if claims(transcript).is_empty() => shown += 1,
+            Ok(_) => broken += 1,
+            Err(_) => {}
+        }
+    }
+    shown > 0 && broken == 0
+}
+
+fn tenure(workspace: &Workspace, setup: &Setup) -> Shown {
+    let said = match setup.lacks(&firmware::NEEDS) {
+        Some(reason) => Err(reason),
+        None => Images::build(workspace).and_then(|images| on_firmware(workspace, &images)),
+    };
+    Shown { platform: "pkvm  tenure at EL2, QEMU virt".to_owned(), said }
+}
+
+/// The scenario of our image that demonstrates.
+fn on_firmware(workspace: &Workspace, images: &Images) -> Result<Transcript, String> {
+    let scenarios = firmware::scenarios(workspace, images)?;
+    let (number, name) = scenarios
+        .iter()
+        .find(|(_, name)| name.starts_with("demo"))
+        .ok_or("the firmware has no scenario that demonstrates")?;
+    let done = firmware::boot(images, *number, &Machine::TwoCpus, &workspace.log(&format!("firmware-{name}")))?;
+    Ok(Transcript::parse(&done.lines))
+}
+
+impl Shown {
+    fn line(&self) -> String {
+        let transcript = match &self.said {
+            Err(reason) => return format!("not shown: {}", reason.lines().next().unwrap_or_default()),
+            Ok(transcript) => transcript,
+        };
+        let fact = |key: &str| transcript.fact(key).unwrap_or("?").to_owned();
+        let mut line = format!(
+            "page {}  private: host read {} · shared: host reads {} guest reads {} · same frame {} · copied {} B · \
+             unshared: {}, guest data {}",
+            fact("page"),
+            fact("private_read"),
+            fact("host_read"),
+            fact("guest_read"),
+            fact("same_frame"),
+            fact("copied"),
+            fact("after_unshare"),
+            fact("guest_data"),
+        );
+        let broken = claims(transcript);
+        if !broken.is_empty() {
+            line.push_str("\n  DOES NOT HOLD: ");
+            line.push_str(&broken.join("; "));
+        }
+        line
+    }
+}
+
+/// The claims that do not hold.
+fn claims(transcript: &Transcript) -> Vec<String> {
+    let mut broken = Vec::new();
+    for (key, wanted) in [
+        ("private_read", "FAULT"),
+        ("same_frame", "yes"),
+        ("copied", "0"),
+        ("after_unshare", "FAULT"),
+        ("guest_data", "intact"),
+    ] {
+        match transcript.fact(key) {
+            Some(value) if value == wanted => {}
+            Some(value) => broken.push(format!("{key} is {value}, not {wanted}")),
+            None => broken.push(format!("{key} was not seen")),
+        }
+    }
+    for key in ["page", "host_read", "guest_read"] {
+        if !transcript.fact(key).is_some_and(is_number) {
+            broken.push(format!("{key} was not seen"));
+        }
+    }
+    // Each side reads what the other wrote, so equal values would prove nothing.
+    if transcript.fact("host_read") == transcript.fact("guest_read") {
+        broken.push("host and guest read the same value".into());
+    }
+    let failed = transcript.cases.iter().filter(|case| case.failed());
+    broken.extend(failed.map(|Case { name, .. }| format!("{name} failed")));
+    if !transcript.ended {
+        broken.push("the program did not come to its end".into());
+    }
+    broken
+}
+
+fn is_number(text: &str) -> bool {
+    text.strip_prefix("0x").is_some_and(|digits| u64::from_str_radix(digits, 16).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "TENURE demo page=0x50000000 private_read=FAULT host_read=0xa0 guest_read=0xb0\n\
+                        TENURE demo same_frame=yes copied=0 after_unshare=FAULT guest_data=intact\nTENURE end";
+
+    fn broken(text: &str) -> Vec<String> {
+        claims(&Transcript::parse(&text.lines().map(str::to_owned).collect::<Vec<_>>()))
+    }
+
+    #[test]
+    fn the_whole_claim_holds_or_the_demonstration_fails() {
+        assert!(broken(GOOD).is_empty());
+        for (good, bad) in [
+            ("private_read=FAULT", "private_read=0x5"),
+            ("copied=0", "copied=4096"),
+            (" guest_data=intact", ""),
+            ("host_read=0xa0", "host_read=0xb0"),
+            ("host_read=0xa0", "host_read=FAULT"),
+            ("TENURE end", "TENURE case x fail y\nTENURE end"),
+            ("\nTENURE end", ""),
+        ] {
+            assert_eq!(broken(&GOOD.replace(good, bad)).len(), 1, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_line_has_every_fact_and_a_machine_without_qemu_says_so() {
+        let transcript = Transcript::parse(&GOOD.lines().map(str::to_owned).collect::<Vec<_>>());
+        let shown = Shown { platform: "pkvm".into(), said: Ok(transcript) };
+        assert_eq!(
+            shown.line(),
+            "page 0x50000000  private: host read FAULT · shared: host reads 0xa0 guest reads 0xb0 · same frame yes · \
+             copied 0 B · unshared: FAULT, guest data intact"
+        );
+        let absent = Shown { platform: "pkvm".into(), said: Err("QEMU is missing".into()) };
+        assert_eq!(absent.line(), "not shown: QEMU is missing");
+    }
+}

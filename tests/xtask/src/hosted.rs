@@ -1,0 +1,39 @@
+//! The suite of hosted tests: every crate of the workspace, on the machine that runs us.
+
+use crate::command::{self, BUILD_LIMIT};
+use crate::libtest;
+use crate::progress::Step;
+use crate::report::Case;
+use crate::suites::Run;
+use crate::workspace::Workspace;
+
+/// Packages whose tests are slow without optimisation; the suite of that name runs them.
+const ELSEWHERE: [&str; 1] = ["tenure-oracle"];
+
+/// `cargo test` of the workspace with all features; each test is a case.
+pub(crate) fn all(run: &mut Run<'_>, step: &Step) -> Vec<Case> {
+    let workspace = run.workspace;
+    let mut arguments = vec!["--workspace", "--all-features"];
+    for package in ELSEWHERE.iter().filter(|name| workspace.has_package(name)) {
+        arguments.extend(["--exclude", package]);
+    }
+    cargo_test(workspace, step, "hosted", &arguments)
+}
+
+/// `cargo test` with these arguments; a build that fails is one failed case with the compiler's text.
+pub(crate) fn cargo_test(workspace: &Workspace, step: &Step, log: &str, arguments: &[&str]) -> Vec<Case> {
+    let mut cargo = workspace.cargo();
+    cargo.args(["test", "--no-fail-fast"]).args(arguments);
+    let done = match command::run(&mut cargo, BUILD_LIMIT, Some(&workspace.log(log)), |line| step.note(line)) {
+        Ok(done) => done,
+        Err(error) => return vec![Case::fail(format!("{log}_tests_start"), format!("{error:#}"))],
+    };
+    let mut cases = libtest::parse(&done.lines).cases;
+    let failed = cases.iter().any(Case::failed);
+    if !done.ok() && !failed {
+        cases.push(Case::fail(format!("{log}_tests_build_and_end"), done.build_error()));
+    } else if cases.is_empty() {
+        cases.push(Case::fail(format!("{log}_has_tests"), "cargo ran no test at all"));
+    }
+    cases
+}

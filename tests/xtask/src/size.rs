@@ -1,0 +1,78 @@
+//! How large it is: the firmware image, the library of `hyp`, and the panic paths that the optimiser left in.
+
+mod elf;
+
+use std::path::PathBuf;
+
+use crate::bench::Reading;
+use crate::builds::STATIC_LIBRARY;
+use crate::command::{BUILD_LIMIT, run};
+use crate::firmware::Images;
+use crate::setup::{Need, SOFT_FLOAT, Setup};
+use crate::workspace::Workspace;
+
+/// All sizes, or the reason why there are none.
+pub(crate) fn readings(workspace: &Workspace, setup: &Setup) -> Vec<Reading> {
+    if let Some(reason) = setup.lacks(&[Need::SoftFloat]) {
+        return vec![Reading::missing("size.", &reason)];
+    }
+    let mut readings = match Images::build(workspace).and_then(|images| elf::image(&images.el2)) {
+        Ok(image) => image_readings(&image),
+        Err(reason) => vec![Reading::missing("size.panic_paths", &reason), Reading::missing("size.image", &reason)],
+    };
+    readings.extend(match library(workspace).and_then(|file| elf::library(&file, "tenure_hyp")) {
+        Ok(hyp) => vec![
+            Reading::count("size.hyp_text_bytes_aarch64", hyp.text, "bytes"),
+            Reading::count("size.hyp_rodata_bytes_aarch64", hyp.rodata, "bytes"),
+            Reading::count("size.hyp_panic_paths", hyp.panics.len() as u64, "symbols"),
+        ],
+        Err(reason) => vec![Reading::missing("size.hyp", &reason)],
+    });
+    readings
+}
+
+fn image_readings(image: &elf::Weight) -> Vec<Reading> {
+    vec![
+        Reading::count("size.panic_paths", image.panics.len() as u64, "symbols"),
+        Reading::count("size.image_text_bytes", image.text, "bytes"),
+        Reading::count("size.image_rodata_bytes", image.rodata, "bytes"),
+        Reading::count("size.image_data_bytes", image.data, "bytes"),
+        Reading::count("size.image_zeroed_bytes", image.zeroed, "bytes"),
+    ]
+}
+
+/// The panic paths by name, for a person who has to remove them.
+pub(crate) fn panic_paths(workspace: &Workspace, setup: &Setup) -> Vec<String> {
+    if setup.lacks(&[Need::SoftFloat]).is_some() {
+        return Vec::new();
+    }
+    let image = Images::build(workspace).and_then(|images| elf::image(&images.el2));
+    let hyp = library(workspace).and_then(|file| elf::library(&file, "tenure_hyp"));
+    let named = |place: &str, weight: Result<elf::Weight, String>| -> Vec<String> {
+        weight.map(|weight| weight.panics).unwrap_or_default().iter().map(|name| format!("{place}: {name}")).collect()
+    };
+    [named("image", image), named("hyp", hyp)].concat()
+}
+
+/// Builds the static library.
+fn library(workspace: &Workspace) -> Result<PathBuf, String> {
+    let target = workspace.target("bare");
+    let mut cargo = workspace.cargo();
+    cargo
+        .args([
+            "build",
+            "--lib",
+            "--release",
+            "--manifest-path",
+            STATIC_LIBRARY,
+            "--target",
+            SOFT_FLOAT,
+            "--target-dir",
+        ])
+        .arg(&target);
+    let done = run(&mut cargo, BUILD_LIMIT, Some(&workspace.log("staticlib")), |_| {}).map_err(|e| format!("{e:#}"))?;
+    if !done.ok() {
+        return Err(done.build_error());
+    }
+    Ok(target.join(SOFT_FLOAT).join("release/libtenure_staticlib.a"))
+}
