@@ -94,7 +94,7 @@ impl<'m> LockStep<'m> {
     pub fn step(&mut self, op: Op) -> Result<(), Divergence> {
         self.stats.calls += 1;
         // The VM table is not the tracker's: who may ask, and the life of VMs, is taken from the specification.
-        if op.is_life() || op.asked_by_the_right_one(&self.spec).is_err() {
+        if op.is_life() || op.has_nothing_to_give(&self.spec) || op.asked_by_the_right_one(&self.spec).is_err() {
             if let (Ok(_), Op::VmFinishTeardown(vm)) = (op.apply(&mut self.spec), op) {
                 self.system.forget(vm);
             }

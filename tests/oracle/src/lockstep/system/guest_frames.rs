@@ -30,8 +30,8 @@ impl System<'_> {
         let skip = Ok(Done { pages: 1, ..Done::default() });
         let pfn = match (self.tables.get(&(vm, at)), op) {
             (Some(&Leaf::Page(pfn)), _) => pfn,
-            (_, Op::Relinquish { .. }) | (Some(Leaf::Burnt), Op::Reclaim { .. }) => return skip,
-            (Some(Leaf::Burnt), Op::GuestShareHost { .. } | Op::GuestUnshareHost { .. }) => {
+            (None, Op::Relinquish { .. }) | (Some(Leaf::Burnt), Op::Reclaim { .. }) => return skip,
+            (Some(Leaf::Burnt), Op::GuestShareHost { .. } | Op::GuestUnshareHost { .. } | Op::Relinquish { .. }) => {
                 return Err(Located::gfn(Error::Poisoned, at));
             }
             _ => return Err(Located::gfn(Error::NotFound, at)),
