@@ -222,6 +222,15 @@ impl Op {
         matches!(self, Self::VmCreate { .. } | Self::VmStartTeardown(_) | Self::VmFinishTeardown(_))
     }
 
+    /// The host frames this call names, or that the guest frames it names stand for.
+    pub fn named_pages(self, spec: &Spec) -> Vec<Pfn> {
+        let mut pages: Vec<Pfn> = self.pages().into_iter().flat_map(Span::frames).collect();
+        if let Some((vm, gfns)) = self.gfns() {
+            pages.extend(gfns.guest_frames().filter_map(|gfn| spec.guest_map.get(&(vm, gfn))));
+        }
+        pages
+    }
+
     /// The guest frames this call may change, as far as it names them.
     pub fn gfns(self) -> Option<(VmSlot, Span)> {
         match self {

@@ -59,6 +59,7 @@ enum Mood {
 #[derive(Clone, Debug)]
 pub struct Trace {
     rng: Rng,
+    machine: Machine,
     mood: Mood,
     /// Calls until the mood changes.
     left: u64,
@@ -69,14 +70,14 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// The trace of `seed`.
-    pub const fn new(seed: u64) -> Self {
-        Self { rng: Rng::new(seed), mood: Mood::Fill, left: 200, swept: None, references: true }
+    /// The trace of `seed` on `machine`.
+    pub const fn new(seed: u64, machine: Machine) -> Self {
+        Self { rng: Rng::new(seed), machine, mood: Mood::Fill, left: 200, swept: None, references: true }
     }
 
     /// The same without references to hypervisor pages, for implementations that have no call for them.
     #[must_use]
-    pub const fn without_references(self) -> Self {
+    pub fn without_references(self) -> Self {
         Self { references: false, ..self }
     }
 
@@ -145,7 +146,7 @@ mod tests {
     #[test]
     fn most_calls_of_every_kind_are_done_and_every_state_is_sound() {
         let mut spec = Spec::new(machine(Limits { pins: 5, mappings: 3, references: 5 }));
-        let mut trace = Trace::new(7);
+        let mut trace = Trace::new(7, spec.machine.clone());
         let (mut done, mut refused) = (BTreeMap::new(), BTreeMap::new());
         let (mut ok, mut long) = (0, 0);
         let calls = 20_000;

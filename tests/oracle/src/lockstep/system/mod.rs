@@ -4,6 +4,7 @@
 //! guests' tables. Here those are one map. A call by guest address is cut into runs that are contiguous
 //! in guest and host frames, and each run is claimed for itself.
 
+mod audit;
 mod force;
 mod give;
 mod guest_frames;
@@ -51,21 +52,7 @@ impl<'m> System<'m> {
         Ok(Self { tracker, lender, tables: BTreeMap::new(), ram, rng: Rng::new(1) })
     }
 
-    /// A VM is gone: so is its table.
-    pub fn forget(&mut self, vm: VmSlot) {
-        self.tables.retain(|key, _| key.0 != vm);
-    }
-
-    /// Whether a call may be refused for want of a block.
-    pub fn may_run_out_of_blocks(&self) -> bool {
-        self.lender.0.is_small()
-    }
-
-    /// Makes a call.
-    ///
-    /// # Errors
-    /// The tracker's, or that of the guest's table.
-    pub fn call(&mut self, op: Op) -> Answer {
+    fn make(&mut self, op: Op) -> Answer {
         use Transition as T;
         match op {
             Op::HostShareHyp(pages) => self.by_page(T::HostShareHyp, pages),
