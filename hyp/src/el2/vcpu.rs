@@ -10,6 +10,7 @@ use tenure_abi::run::{RunPage, StopReason, StopReply};
 use tenure_abi::service::HostReply;
 use tenure_abi::{Error, FrameRange, Gfn, Located, PAGE_SHIFT, Pfn, VmHandle, VmSlot};
 use tenure_arch::mask;
+use tenure_arch::tlb::Vttbr;
 
 /// How many vCPUs a VM can have.
 pub const VCPUS_PER_VM: usize = 8;
@@ -160,6 +161,24 @@ impl<H: Hardware> El2<'_, H> {
             StopReply::Complete => Resume::Complete(page.load(VALUE)),
             StopReply::Abort => Resume::Abort,
         })
+    }
+
+    /// What goes into `VTTBR_EL2` while this vCPU runs.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for a token of another table.
+    pub fn guest_context(&self, token: &VcpuToken) -> Result<Vttbr, Error> {
+        let place = self.place(token.slot).ok_or(Error::Internal)?;
+        Ok(place.vm.as_ref().ok_or(Error::Internal)?.map.context())
+    }
+
+    /// Whether a translation fault of this vCPU at `address` is over already: its tables were in change, or another
+    /// vCPU's stop brought the memory. If not, the host is asked.
+    pub fn guest_fault_is_over(&self, token: &VcpuToken, address: u64) -> bool {
+        let place = self.place(token.slot);
+        let vm = place.as_ref().and_then(|place| place.vm.as_ref());
+        let gfn = Gfn::new(address >> PAGE_SHIFT).ok();
+        vm.zip(gfn).is_some_and(|(vm, gfn)| vm.leaf(gfn).is_ok())
     }
 
     /// Takes the right to run a vCPU back and tells the host why it stopped. Returns x0..x3 of the host's `VCPU_RUN`.

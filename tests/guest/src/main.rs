@@ -35,6 +35,8 @@ fn run(entry: Entry) {
         Scenario::Ranges => scenarios::ranges::run(),
         Scenario::Storm => scenarios::storm::run(entry.rounds),
         Scenario::HostCalls => scenarios::hostile_host::host_calls(),
+        Scenario::Relinquish => scenarios::edges::relinquish(),
+        Scenario::BenchRanges => scenarios::bench::ranges(entry.rounds),
     }
 }
 

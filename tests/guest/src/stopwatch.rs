@@ -6,8 +6,8 @@
 
 use core::arch::asm;
 
-/// Ticks from just before to just after `function` with argument x1, and x0 of the answer.
-pub fn call(function: u32, x1: u64) -> (u64, u64) {
+/// Ticks from just before to just after `function` with arguments x1 and x2, and x0 of the answer.
+pub fn call(function: u32, x1: u64, x2: u64) -> (u64, u64) {
     let (code, before, after): (u64, u64, u64);
     // SAFETY: the HVC follows the SMC calling convention, which changes x0..x17 at most; all are declared.
     // What it does to memory is covered by not claiming `nomem`.
@@ -21,7 +21,7 @@ pub fn call(function: u32, x1: u64) -> (u64, u64) {
             after = out(reg) after,
             inout("x0") u64::from(function) => code,
             inout("x1") x1 => _,
-            inout("x2") 0_u64 => _,
+            inout("x2") x2 => _,
             inout("x3") 0_u64 => _,
             out("x4") _, out("x5") _, out("x6") _, out("x7") _,
             out("x8") _, out("x9") _, out("x10") _, out("x11") _,

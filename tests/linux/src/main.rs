@@ -6,6 +6,7 @@
 //! | [`probe`] | loads and stores that survive a fault |
 //! | [`touch`] | other ways in which a host gets at a page |
 //! | [`life`] | one VM from its first to its last instruction, and what was observed |
+//! | [`host_calls`] | the host kernel's own hypercalls, on the one kernel whose numbers are known |
 //! | [`checks`] | what must have been observed, as cases and rows |
 //! | [`figures`] | what the calls cost |
 //! | [`demo`] | the facts of the main job |
@@ -15,6 +16,7 @@
 mod checks;
 mod demo;
 mod figures;
+mod host_calls;
 mod life;
 mod probe;
 mod system;

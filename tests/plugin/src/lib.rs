@@ -7,7 +7,8 @@
 //!
 //! `lo..hi` are the guest's addresses as it uses them (its MMU is off); `el2` is the hypervisor's text, by default all
 //! of the lower half outside the guest. The counts know addresses only, so hypervisor, guest and host must not overlap.
-//! With one CPU and no host instruction in between, a line repeats exactly.
+//! With one CPU and no host instruction in between, a line repeats exactly. Lines are added to `out`, and `end` when QEMU
+//! ends, so that several runs can share a file.
 //!
 //! One line a call, in the order of the calls, numbers by name:
 //! `call at=0x400001a4 el2=261 other=0 tlbi=0 dsb=0 mitigation=1`. *Other* is whatever ran at neither place: the

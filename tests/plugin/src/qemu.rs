@@ -241,7 +241,11 @@ unsafe extern "C" fn qemu_plugin_install(id: Id, _: *const c_void, count: c_int,
 fn start<'a>(words: impl Iterator<Item = &'a str>) -> Result<Plugin, String> {
     let options = Options::parse(words)?;
     let counters = Counters::find().ok_or("this QEMU lacks the functions of the version asked for")?;
-    let out = File::create(&options.out).map_err(|error| format!("{}: {error}", options.out.display()))?;
+    let out = File::options()
+        .create(true)
+        .append(true)
+        .open(&options.out)
+        .map_err(|error| format!("{}: {error}", options.out.display()))?;
     let state = Mutex::new(State { out: BufWriter::new(out), open: None });
     Ok(Plugin { options, counters, state })
 }

@@ -14,8 +14,8 @@
 //! | `120` | round: host, check and answer this round of the storm | [`Event::Round`] |
 //! | `128` | 0: host, try your own calls now | [`Event::HostCalls`] |
 //! | `200`.. | ticks | [`Event::Ticks`], by [`Measure`] |
-//! | `220` | ticks per second | [`Event::TickRate`] |
-//! | `228` | nanoseconds since 1970 | [`Event::WallClock`] |
+//! | `280` | ticks per second | [`Event::TickRate`] |
+//! | `288` | nanoseconds since 1970 | [`Event::WallClock`] |
 //! | `300`.. | about an exception the guest took | [`Event::Exception`] |
 
 use crate::scenario::Step;
@@ -31,11 +31,22 @@ pub enum Measure {
     MemInfo,
     /// Nothing between the two readings of the counter.
     Floor,
+    /// `MEM_SHARE` of the whole range in one call, no page of it ever shared alone.
+    ShareRangeUniform,
+    /// The same after one of its pages was shared and unshared alone.
+    ShareRangeMixed,
 }
 
 impl Measure {
     /// Every measure, in the order of the registers.
-    pub const ALL: [Self; 4] = [Self::Share, Self::Unshare, Self::MemInfo, Self::Floor];
+    pub const ALL: [Self; 6] = [
+        Self::Share,
+        Self::Unshare,
+        Self::MemInfo,
+        Self::Floor,
+        Self::ShareRangeUniform,
+        Self::ShareRangeMixed,
+    ];
 }
 
 /// What a guest says about an exception it took.
@@ -119,8 +130,10 @@ impl Event {
             0x208 => Self::Ticks(Measure::Unshare, value),
             0x210 => Self::Ticks(Measure::MemInfo, value),
             0x218 => Self::Ticks(Measure::Floor, value),
-            0x220 => Self::TickRate(value),
-            0x228 => Self::WallClock(value),
+            0x220 => Self::Ticks(Measure::ShareRangeUniform, value),
+            0x228 => Self::Ticks(Measure::ShareRangeMixed, value),
+            0x280 => Self::TickRate(value),
+            0x288 => Self::WallClock(value),
             0x300 => Self::Exception(Exception::Syndrome, value),
             0x308 => Self::Exception(Exception::FaultAddress, value),
             0x310 => Self::Exception(Exception::Instruction, value),
@@ -143,8 +156,8 @@ impl Event {
             Self::Round(round) => (0x120, round),
             Self::HostCalls => (0x128, 0),
             Self::Ticks(what, value) => (TICKS + what as u64 * 8, value),
-            Self::TickRate(value) => (0x220, value),
-            Self::WallClock(value) => (0x228, value),
+            Self::TickRate(value) => (0x280, value),
+            Self::WallClock(value) => (0x288, value),
             Self::Exception(what, value) => (EXCEPTION + what as u64 * 8, value),
         }
     }

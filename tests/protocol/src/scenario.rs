@@ -56,6 +56,10 @@ named!(
         Storm = 10, "storm";
         /// The guest holds a private and a shared page while the host tries its own calls on them.
         HostCalls = 11, "host_calls";
+        /// The guest gives pages back (only where `FEATURES` says that the call is offered).
+        Relinquish = 12, "relinquish";
+        /// How long calls on ranges take (only where ranges are offered).
+        BenchRanges = 13, "bench_ranges";
     }
 );
 
@@ -114,6 +118,8 @@ named!(
         Rounds = 25, "rounds";
         /// The host tries its own calls.
         HostTries = 26, "host_tries";
+        /// The guest gives a private page back, then one it has shared, then one it does not have: x0 of each.
+        GivenBack = 27, "given_back";
     }
 );
 

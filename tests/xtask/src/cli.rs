@@ -8,7 +8,7 @@ use crate::conformance::Line;
 use crate::report::{self, Case, Counts};
 use crate::setup::Setup;
 use crate::workspace::Workspace;
-use crate::{bench, ci, conformance, demo, json, size, suites};
+use crate::{bench, ci, conformance, demo, json, kernels, size, suites};
 
 /// Sets the machine up, runs the tests of Tenure and says what was seen.
 #[derive(Parser)]
@@ -30,6 +30,8 @@ enum Command {
     Bench(Format),
     /// Bytes of the firmware image and of the library; panic paths left in them
     Size,
+    /// Which kernels were found for the real-Linux tests, from where, or how to get them
+    Kernels,
     /// Format, lints, documentation, all tests
     Ci,
 }
@@ -67,6 +69,12 @@ pub(crate) fn dispatch() -> Result<bool> {
         Command::Conformance(format) => Ok(rows(&workspace, &format)),
         Command::Bench(format) => Ok(figures(&workspace, &format)),
         Command::Size => Ok(sizes(&workspace)),
+        Command::Kernels => {
+            for line in kernels::summary(&workspace) {
+                println!("{line}");
+            }
+            Ok(true)
+        }
         Command::Ci => Ok(report::summary(&ci::all(&workspace))),
     }
 }

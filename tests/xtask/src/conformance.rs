@@ -90,6 +90,7 @@ fn row_line(row: &Row, evidence: &Evidence) -> Line {
             Says::Holds(word) if out.against.contains(&word) => {}
             Says::Holds(word) => out.against.push(word),
             Says::Breaks(seen) => broken.push(seen),
+            Says::DidNotRun(reason) if out.missing.contains(&reason) => {}
             Says::DidNotRun(reason) => out.missing.push(reason),
         }
     }

@@ -5,6 +5,7 @@
 //! if every claim of it holds.
 
 use crate::firmware::{self, Images, Machine};
+use crate::linux;
 use crate::report::Case;
 use crate::setup::Setup;
 use crate::transcript::Transcript;
@@ -15,21 +16,29 @@ pub(crate) struct Shown {
     /// What ran, in the left column.
     platform: String,
     /// What it said, or why it could not run here.
-    said: Result<Transcript, String>,
+    said: Result<Transcript, Absent>,
+}
+
+/// Why a platform has nothing to show.
+enum Absent {
+    /// This machine lacks something.
+    Here(String),
+    /// It should have run.
+    Broken(String),
 }
 
 /// Runs each platform and prints its line; false if a claim did not hold or nothing could be shown at all.
 pub(crate) fn run(workspace: &Workspace) -> bool {
     let setup = Setup::prepare();
-    let all = [tenure(workspace, &setup)];
+    let all = [tenure(workspace, &setup), on_linux(workspace, &setup)];
     let mut shown = 0;
     let mut broken = 0;
     for platform in &all {
         println!("{:<38}{}", platform.platform, platform.line());
         match &platform.said {
             Ok(transcript) if claims(transcript).is_empty() => shown += 1,
-            Ok(_) => broken += 1,
-            Err(_) => {}
+            Ok(_) | Err(Absent::Broken(_)) => broken += 1,
+            Err(Absent::Here(_)) => {}
         }
     }
     shown > 0 && broken == 0
@@ -37,10 +46,24 @@ pub(crate) fn run(workspace: &Workspace) -> bool {
 
 fn tenure(workspace: &Workspace, setup: &Setup) -> Shown {
     let said = match setup.lacks(&firmware::NEEDS) {
-        Some(reason) => Err(reason),
-        None => Images::build(workspace).and_then(|images| on_firmware(workspace, &images)),
+        Some(reason) => Err(Absent::Here(reason)),
+        None => Images::build(workspace).and_then(|images| on_firmware(workspace, &images)).map_err(Absent::Broken),
     };
     Shown { platform: "pkvm  tenure at EL2, QEMU virt".to_owned(), said }
+}
+
+fn on_linux(workspace: &Workspace, setup: &Setup) -> Shown {
+    let booted = match linux::lacks(workspace, setup) {
+        Some(reason) => Err(Absent::Here(reason)),
+        None => linux::demonstration(workspace).map_err(Absent::Broken),
+    };
+    let (version, said) = match booted {
+        Ok((version, transcript)) => (version, Ok(transcript)),
+        Err(absent) => (String::new(), Err(absent)),
+    };
+    let name =
+        ["linux", &version, "pKVM"].iter().filter(|word| !word.is_empty()).copied().collect::<Vec<_>>().join(" ");
+    Shown { platform: format!("pkvm  {name}, QEMU virt"), said }
 }
 
 /// The scenario of our image that demonstrates.
@@ -57,7 +80,8 @@ fn on_firmware(workspace: &Workspace, images: &Images) -> Result<Transcript, Str
 impl Shown {
     fn line(&self) -> String {
         let transcript = match &self.said {
-            Err(reason) => return format!("not shown: {}", reason.lines().next().unwrap_or_default()),
+            Err(Absent::Here(reason)) => return format!("not on this machine: {}", first_line(reason)),
+            Err(Absent::Broken(seen)) => return format!("DID NOT RUN: {}", first_line(seen)),
             Ok(transcript) => transcript,
         };
         let fact = |key: &str| transcript.fact(key).unwrap_or("?").to_owned();
@@ -115,6 +139,10 @@ fn claims(transcript: &Transcript) -> Vec<String> {
     broken
 }
 
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
 fn is_number(text: &str) -> bool {
     text.strip_prefix("0x").is_some_and(|digits| u64::from_str_radix(digits, 16).is_ok())
 }
@@ -155,7 +183,7 @@ mod tests {
             "page 0x50000000  private: host read FAULT · shared: host reads 0xa0 guest reads 0xb0 · same frame yes · \
              copied 0 B · unshared: FAULT, guest data intact"
         );
-        let absent = Shown { platform: "pkvm".into(), said: Err("QEMU is missing".into()) };
-        assert_eq!(absent.line(), "not shown: QEMU is missing");
+        let absent = Shown { platform: "pkvm".into(), said: Err(Absent::Here("QEMU is missing".into())) };
+        assert_eq!(absent.line(), "not on this machine: QEMU is missing");
     }
 }

@@ -37,22 +37,34 @@ const LIMIT: Duration = Duration::from_mins(1);
 pub(crate) enum Machine {
     /// Two CPUs, real time.
     TwoCpus,
-    /// One CPU, one counter tick an instruction: what is measured repeats exactly.
-    Counting,
-    /// One CPU with a plugin, given as QEMU's argument.
-    Plugin(String),
+    /// One CPU, one counter tick an instruction: what is measured repeats exactly. With a plugin, as QEMU's argument.
+    Counting(Option<String>),
 }
 
 impl Machine {
+    /// The machine that a scenario of this name is written for.
+    fn of(scenario: &str) -> Self {
+        if measures(scenario) { Self::Counting(None) } else { Self::TwoCpus }
+    }
+
     /// Options of QEMU that make this machine; Linux runs use the same.
     pub(crate) fn options(&self) -> Vec<String> {
-        let options: &[&str] = match self {
-            Self::TwoCpus => &["-cpu", "cortex-a76", "-smp", "2"],
-            Self::Counting => &["-cpu", "cortex-a76,cntfrq=1000000000", "-smp", "1", "-icount", "shift=0,sleep=off"],
-            Self::Plugin(plugin) => &["-cpu", "cortex-a76", "-smp", "1", "-plugin", plugin],
+        let (options, plugin): (&[&str], _) = match self {
+            Self::TwoCpus => (&["-cpu", "cortex-a76", "-smp", "2"], None),
+            Self::Counting(plugin) => (
+                &["-cpu", "cortex-a76,cntfrq=1000000000", "-smp", "1", "-icount", "shift=0,sleep=off"],
+                plugin.as_ref(),
+            ),
         };
-        options.iter().map(|&word| word.to_owned()).collect()
+        let mut options: Vec<_> = options.iter().map(|&word| word.to_owned()).collect();
+        options.extend(plugin.into_iter().flat_map(|plugin| ["-plugin".to_owned(), plugin.clone()]));
+        options
     }
+}
+
+/// Whether a scenario of this name measures.
+pub(crate) fn measures(scenario: &str) -> bool {
+    scenario.starts_with("bench")
 }
 
 /// Boots one scenario and returns what it printed.
@@ -100,7 +112,7 @@ pub(crate) fn all(run: &mut Run<'_>, step: &Step) -> Vec<Case> {
     for (number, name) in scenarios {
         step.note(&name);
         let log = run.workspace.log(&format!("firmware-{name}"));
-        match boot(&images, number, &Machine::TwoCpus, &log) {
+        match boot(&images, number, &Machine::of(&name), &log) {
             Ok(done) => {
                 let transcript = Transcript::parse(&done.lines);
                 cases.extend(judge(&name, &done, &transcript));
@@ -157,6 +169,13 @@ mod tests {
     fn a_run_without_an_end_failed_whatever_it_said() {
         assert!(ran("TENURE case a pass", 0)[0].failed());
         assert!(!ran("TENURE case a pass\nTENURE end", 0)[0].failed());
+    }
+
+    #[test]
+    fn measuring_scenarios_get_a_machine_that_counts() {
+        assert_eq!((Machine::of("bench_share"), Machine::of("storm")), (Machine::Counting(None), Machine::TwoCpus));
+        let options = Machine::Counting(Some("file=p".into())).options().join(" ");
+        assert!(options.contains("-icount shift=0,sleep=off") && options.ends_with("-plugin file=p"));
     }
 
     #[test]

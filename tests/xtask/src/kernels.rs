@@ -71,7 +71,10 @@ fn open(workspace: &Workspace, file: &Path, from: String) -> Result<Kernel, Stri
     };
     let kernel = Kernel { release: image::release(&path)?, path, from };
     if kernel.numbers() < OLDEST {
-        return Err(format!("Linux {} from {} is older than 7.3, for which the checks are made", kernel.release, kernel.from));
+        return Err(format!(
+            "Linux {} from {} is older than 7.3, for which the checks are made",
+            kernel.release, kernel.from
+        ));
     }
     Ok(kernel)
 }
@@ -92,9 +95,8 @@ mod tests {
 
     #[test]
     fn kernels_are_compared_by_number() {
-        let numbers = |release: &str| {
-            Kernel { path: "Image".into(), release: release.into(), from: "here".into() }.numbers()
-        };
+        let numbers =
+            |release: &str| Kernel { path: "Image".into(), release: release.into(), from: "here".into() }.numbers();
         assert!(numbers("7.10.1") > OLDEST && numbers("7.3.0") == OLDEST && numbers("6.12.40+deb13") < OLDEST);
         assert_eq!(numbers("strange"), (0, 0));
     }

@@ -10,25 +10,44 @@ use crate::command::{BUILD_LIMIT, run};
 use crate::firmware::Images;
 use crate::setup::{Need, SOFT_FLOAT, Setup};
 use crate::workspace::Workspace;
+use tenure_hyp::tracker::{Block, Chunk};
+
+/// Regions that one chunk of the tracker describes.
+const CHUNK_REGIONS: u64 = 512;
+/// Pages that one chunk of the tracker describes: 1 GiB.
+const CHUNK_PAGES: u64 = CHUNK_REGIONS * 512;
 
 /// All sizes, or the reason why there are none.
 pub(crate) fn readings(workspace: &Workspace, setup: &Setup) -> Vec<Reading> {
     if let Some(reason) = setup.lacks(&[Need::SoftFloat]) {
         return vec![Reading::missing("size.", &reason)];
     }
-    let mut readings = match Images::build(workspace).and_then(|images| elf::image(&images.el2)) {
+    let mut readings = metadata();
+    readings.extend(match Images::build(workspace).and_then(|images| elf::image(&images.el2)) {
         Ok(image) => image_readings(&image),
-        Err(reason) => vec![Reading::missing("size.panic_paths", &reason), Reading::missing("size.image", &reason)],
-    };
+        Err(seen) => vec![Reading::broken("size.panic_paths", &seen)],
+    });
     readings.extend(match library(workspace).and_then(|file| elf::library(&file, "tenure_hyp")) {
         Ok(hyp) => vec![
             Reading::count("size.hyp_text_bytes_aarch64", hyp.text, "bytes"),
             Reading::count("size.hyp_rodata_bytes_aarch64", hyp.rodata, "bytes"),
             Reading::count("size.hyp_panic_paths", hyp.panics.len() as u64, "symbols"),
         ],
-        Err(reason) => vec![Reading::missing("size.hyp", &reason)],
+        Err(seen) => vec![Reading::broken("size.hyp", &seen)],
     });
     readings
+}
+
+/// Metadata per page, from the types that a tracker is built from: one word a region while memory is uniform, one more
+/// word a page where every region is mixed.
+fn metadata() -> Vec<Reading> {
+    let uniform = size_of::<Chunk>() as u64;
+    let worst = uniform + CHUNK_REGIONS * size_of::<Block>() as u64;
+    [("uniform", uniform), ("worst", worst)]
+        .map(|(kind, bytes)| {
+            Reading::ratio(&format!("size.metadata_bytes_per_page_{kind}"), bytes, CHUNK_PAGES, "bytes")
+        })
+        .to_vec()
 }
 
 fn image_readings(image: &elf::Weight) -> Vec<Reading> {

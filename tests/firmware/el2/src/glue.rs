@@ -1,28 +1,16 @@
-//! The seams of the image: who answers hypercalls and stage-2 faults, and what the host sees of memory.
-//!
-//! Here: no ownership. The host sees all RAM but the carve-out, and a fault is for it to handle.
+//! Where exceptions meet `tenure_hyp::el2`: calls and faults go in, and what the answer says is done.
 
+use crate::guests::{self, Running};
+use crate::machine::{self, el2};
 use crate::trap::Syndrome;
 use crate::vectors::{Action, Frame};
 use crate::{inject, percpu, psci, selftest};
-use core::sync::atomic::{AtomicU64, Ordering};
-use firmware_board::layout::{CARVEOUT_END, IMAGE, RAM, RAM_END};
+use firmware_board::{read_reg, write_reg};
 use tenure_abi::smccc;
+use tenure_hyp::el2::{GuestOutcome, HostFault, HostOutcome};
 
-/// `VTCR_EL2`: 40-bit addresses in and out from level 1, inner shareable write-back walks; bit 31 is RES1.
-const VTCR: u64 = 1 << 31 | 2 << 16 | 3 << 12 | 1 << 10 | 1 << 8 | 1 << 6 | (64 - 40);
-/// A block that may be read, written and executed: AF, inner shareable, write-back.
-const BLOCK: u64 = 1 | 0xf << 2 | 3 << 6 | 3 << 8 | 1 << 10;
-const TABLE: u64 = 3;
-
-/// Level 1 of a 40-bit stage 2: two tables side by side.
-#[repr(C, align(8192))]
-struct Root([AtomicU64; 1024]);
-#[repr(C, align(4096))]
-struct Table([AtomicU64; 512]);
-
-static ROOT: Root = Root([const { AtomicU64::new(0) }; 1024]);
-static RAM_GIB: Table = Table([const { AtomicU64::new(0) }; 512]);
+/// Bytes of an `HVC`: what a rewind goes back.
+const HVC: u64 = 4;
 
 /// The stage 2 that the host runs with.
 pub(crate) struct HostTranslation {
@@ -34,42 +22,112 @@ pub(crate) struct HostTranslation {
 
 /// Once, on CPU 0, with MMU and caches on, before the host runs.
 pub(crate) fn init() {
-    let [devices, ram, ..] = &ROOT.0;
-    for (entry, pa) in RAM_GIB.0.iter().zip((RAM..RAM_END).step_by(1 << 21)) {
-        if !(IMAGE..CARVEOUT_END).contains(&pa) {
-            entry.store(pa | BLOCK, Ordering::Relaxed);
-        }
-    }
-    devices.store(BLOCK, Ordering::Relaxed);
-    ram.store(&raw const RAM_GIB as u64 | TABLE, Ordering::Release);
+    machine::init();
     selftest::init();
 }
 
 /// What the host runs with, on every CPU.
 pub(crate) fn host_translation() -> HostTranslation {
-    HostTranslation { vttbr: &raw const ROOT as u64, vtcr: VTCR }
+    HostTranslation { vttbr: el2().host_context().raw(), vtcr: el2().host_vtcr() }
 }
 
 /// An `HVC` from host or guest, on the fast way in.
 #[unsafe(no_mangle)]
 extern "C" fn hvc_entry(frame: &mut Frame) -> Action {
-    let function = smccc::function(frame.x[0]);
-    if percpu::current().in_guest() {
-        if selftest::stops(function) {
-            return Action::Exit;
+    let vcpu = percpu::current().vcpu.get();
+    if vcpu.is_null() {
+        return host_call(frame);
+    }
+    // SAFETY: this CPU runs the vCPU, so the structure is valid; `user` was written before it was entered.
+    match unsafe { Running::of(vcpu) } {
+        Some(running) => guest_call(frame, running),
+        None => selftest_guest_call(frame),
+    }
+}
+
+#[inline]
+fn guest_call(frame: &mut Frame, running: &Running) -> Action {
+    let [a, b, c, d, ..] = frame.x;
+    match el2().guest_call(&running.token, [a, b, c, d]) {
+        GuestOutcome::Reply(reply) => put(frame, reply),
+        GuestOutcome::Rewind => {
+            rewind();
+            Action::Resume
         }
-    } else if psci::is_power_call(function) && psci::answer(frame) || selftest::offered() && selftest::answer(frame) {
-        return Action::Resume;
+        GuestOutcome::ReplyAndStop(reply, stop) => {
+            put(frame, reply);
+            running.stop.set(Some(stop));
+            Action::Exit
+        }
+        GuestOutcome::RewindAndStop(stop) => {
+            rewind();
+            running.stop.set(Some(stop));
+            Action::Exit
+        }
+    }
+}
+
+/// The guest's next instruction is its call again.
+#[cold]
+fn rewind() {
+    // SAFETY: where this guest goes on.
+    unsafe { write_reg!("elr_el2", read_reg!("elr_el2").wrapping_sub(HVC)) };
+}
+
+#[inline]
+fn put(frame: &mut Frame, reply: [u64; 4]) -> Action {
+    let [a, b, c, d, ..] = &mut frame.x;
+    [*a, *b, *c, *d] = reply;
+    Action::Resume
+}
+
+#[cold]
+#[inline(never)]
+fn selftest_guest_call(frame: &mut Frame) -> Action {
+    if selftest::stops(smccc::function(frame.x[0])) {
+        return Action::Exit;
     }
     frame.x[0] = smccc::NOT_SUPPORTED.cast_unsigned();
     Action::Resume
 }
 
+#[cold]
+#[inline(never)]
+fn host_call(frame: &mut Frame) -> Action {
+    let function = smccc::function(frame.x[0]);
+    if psci::is_power_call(function) {
+        if !psci::answer(frame) {
+            frame.x[0] = smccc::NOT_SUPPORTED.cast_unsigned();
+        }
+        return Action::Resume;
+    }
+    if selftest::offered() && selftest::answer(frame) {
+        return Action::Resume;
+    }
+    let [a, b, c, d, e, f, ..] = frame.x;
+    match el2().host_call([a, b, c, d, e, f]) {
+        HostOutcome::Reply(reply) => put(frame, reply),
+        HostOutcome::Run(token, resume) => put(frame, guests::run(token, resume)),
+    }
+}
+
 /// A stage-2 abort of host or guest, on the slow way in.
 pub(crate) fn abort_entry(_frame: &mut Frame, syndrome: Syndrome) -> Action {
-    if percpu::current().in_guest() {
+    let vcpu = percpu::current().vcpu.get();
+    // SAFETY: as in `hvc_entry`.
+    if !vcpu.is_null() && unsafe { Running::of(vcpu) }.is_some() {
         return Action::Exit;
     }
-    inject::inject(inject::external_abort(syndrome.esr), syndrome.far);
+    // The host, or a self test's guest, which runs on the host's stage 2.
+    let fault = syndrome.stage2_fault_address().map(|address| el2().host_fault(address));
+    if fault == Some(HostFault::Retry) {
+        return Action::Resume;
+    }
+    if !vcpu.is_null() {
+        return Action::Exit;
+    }
+    // The host's kernel tells this abort from others by the mark that pKVM puts into it.
+    let esr = tenure_arch::syndrome::Syndrome(syndrome.esr).reflected(read_reg!("spsr_el2"));
+    inject::inject(esr.unwrap_or(syndrome.esr), syndrome.far);
     Action::Resume
 }

@@ -16,7 +16,9 @@
 //! | `psci`, `smc` | what firmware calls a host may make |
 //! | `fatal` | the last words of an image that cannot go on |
 //! | `selftest` | calls that try the runtime by itself |
-//! | `glue` | the seams: who answers calls and faults, and what the host sees of memory |
+//! | `machine` | this board as `tenure_hyp::el2` wants it, and the memory the records live in |
+//! | `guests` | vCPUs of VMs: entering with the host's answer, stopping with a reason |
+//! | `glue` | where calls and faults meet `tenure_hyp::el2` |
 //!
 //! Build both images in this workspace with `cargo build --release --target aarch64-unknown-none-softfloat`; run
 //! scenario `N` (`payload/src/scenario.rs`) from the folder they come out in:
@@ -36,8 +38,10 @@
 mod boot;
 mod fatal;
 mod glue;
+mod guests;
 mod host;
 mod inject;
+mod machine;
 mod mmu;
 mod pages;
 mod percpu;

@@ -21,6 +21,11 @@ impl Syndrome {
         Self { esr: read_reg!("esr_el2"), far: read_reg!("far_el2"), hpfar: read_reg!("hpfar_el2") }
     }
 
+    /// The intermediate physical address of a stage-2 translation fault, whose `HPFAR_EL2` is valid; `None` otherwise.
+    pub(crate) fn stage2_fault_address(self) -> Option<u64> {
+        tenure_arch::syndrome::Syndrome(self.esr).ipa(self.hpfar, self.far)
+    }
+
     /// The exception class.
     pub(crate) fn class(self) -> u64 {
         self.esr >> 26 & 0x3f

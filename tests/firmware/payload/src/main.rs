@@ -8,6 +8,9 @@
 //! | `cpu` | a second CPU, and meeting it |
 //! | `gic` | one interrupt, the physical timer's |
 //! | `pages` | physical pages to give away |
+//! | `service` | the host service of the EL2 image, typed |
+//! | `guest` | a VM with the test guest in it: created, run, taken apart |
+//! | `life` | what the guest does and asks for while it runs |
 //! | `report` | the lines the runner reads |
 //! | `scenario` | which checks run, by number |
 #![no_std]
@@ -16,8 +19,11 @@
 mod boot;
 mod cpu;
 mod gic;
+mod guest;
 mod hvc;
+mod life;
 mod pages;
 mod probe;
 mod report;
 mod scenario;
+mod service;

@@ -30,6 +30,7 @@ struct Outcome {
 
 unsafe extern "C" {
     fn probe_load_entry(out: &mut Outcome, address: u64);
+    fn probe_timed_entry(out: &mut Outcome, address: u64) -> u64;
     fn probe_store_entry(out: &mut Outcome, address: u64, value: u64);
 }
 
@@ -49,6 +50,22 @@ probe_load_at:
     str     x2, [x9, #16]
     ret
 
+    .global probe_timed_entry
+probe_timed_entry:
+    mov     x9, x0
+    mov     x3, x1
+    mov     x0, xzr
+    mov     x1, xzr
+    mov     x2, xzr
+    isb
+    mrs     x4, cntvct_el0
+probe_timed_at:
+    ldr     x0, [x3]
+    mrs     x5, cntvct_el0
+    stp     x0, x1, [x9]
+    str     x2, [x9, #16]
+    sub     x0, x5, x4
+    ret
     .global probe_store_entry
 probe_store_entry:
     mov     x9, x0
@@ -96,6 +113,9 @@ host_synchronous:           // a probe lives with x10, x11 lost
     adr     x11, probe_load_at
     cmp     x10, x11
     b.eq    2f
+    adr     x11, probe_timed_at
+    cmp     x10, x11
+    b.eq    2f
     adr     x11, probe_store_at
     cmp     x10, x11
     b.eq    2f
@@ -118,6 +138,15 @@ pub(crate) fn load(address: u64) -> Result<u64, Fault> {
     // SAFETY: a load changes nothing, and a fault of this one comes back as a value.
     unsafe { probe_load_entry(&mut out, address) };
     out.result()
+}
+
+/// As [`load`], with the ticks from just before to just after it, without those of the readings.
+pub(crate) fn timed_load(address: u64) -> (Result<u64, Fault>, u64) {
+    let mut out = Outcome { value: 0, fault: [0; 2] };
+    // SAFETY: as in `load`.
+    let ticks = unsafe { probe_timed_entry(&mut out, address) };
+    // The load itself and the second reading are not EL2's.
+    (out.result(), ticks.saturating_sub(2))
 }
 
 /// Stores a u64 at `address`.

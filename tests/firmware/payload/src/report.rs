@@ -45,6 +45,17 @@ pub(crate) fn case(name: impl fmt::Display, outcome: Check) {
     }
 }
 
+/// The outcome of one behaviour row: `shown` says what was done.
+pub(crate) fn row(id: &str, shown: &str, outcome: Check) {
+    match outcome {
+        Ok(()) => line(format_args!("TENURE row {id} pass {shown}")),
+        Err(Wrong { what, seen }) => {
+            FAILED.fetch_add(1, Ordering::Relaxed);
+            line(format_args!("TENURE row {id} fail {shown}: {what}: saw {seen:#x}"));
+        }
+    }
+}
+
 /// A case that cannot run here.
 pub(crate) fn skip(name: &str, reason: &str) {
     line(format_args!("TENURE case {name} skip {reason}"));
@@ -53,6 +64,12 @@ pub(crate) fn skip(name: &str, reason: &str) {
 /// A figure.
 pub(crate) fn figure(name: &str, value: u64, unit: &str) {
     line(format_args!("TENURE fig {name} {value} {unit}"));
+}
+
+/// A figure divided by a number of pages, to two decimals.
+pub(crate) fn figure_per(name: &str, value: u64, pages: u64, unit: &str) {
+    let hundredths = value * 100 / pages;
+    line(format_args!("TENURE fig {name} {}.{:02} {unit}", hundredths / 100, hundredths % 100));
 }
 
 /// The program came to its end: exit code 0 if every case passed.

@@ -1,10 +1,12 @@
 //! What must have been observed on a real kernel.
 //!
 //! [`expected`] is a table: scenario, step, the exact texts. [`around`] holds what cannot be said so: what
-//! happens to memory after a VM's death, errnos of the host, kinds of VMs and of memory.
+//! happens to memory after a VM's death, errnos of the host, kinds of VMs and of memory. [`host_calls`] takes the other side:
+//! what the host kernel itself may ask EL2.
 
 mod around;
 mod expected;
+mod host_calls;
 
 use crate::life::{Backing, Host, Life, Machine};
 use std::collections::BTreeMap;
@@ -51,6 +53,7 @@ pub fn run(host: &Host) -> Result<(), String> {
     }
     around::check_deaths(&mut report, host)?;
     around::check_kinds(&mut report, host)?;
+    host_calls::check(&mut report, host)?;
     for (row, cases) in expected::ROWS {
         report.row(row, cases);
     }

@@ -2,7 +2,7 @@
 //!
 //! Calls chosen blindly are nearly all refused, and a tracker that only refuses is not tested. So a
 //! trace looks at the specification's state, picks a call, and then pages in the state that the call
-//! wants; some calls are spoilt on purpose ([`spoil`]). Moods alternate between filling and draining, so
+//! wants; some calls are spoilt on purpose (`spoil`). Moods alternate between filling and draining, so
 //! that whole 2 MiB regions become uniform, break up and become uniform again.
 
 mod life;

@@ -7,9 +7,25 @@ use crate::transcript::Figure;
 /// A figure, or why there is none.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Reading {
-    /// Its name; for a missing one also the last part of the names of all that are missing for that reason.
+    /// Its name; for an absent one also the first or last part of the names of all that are absent for that reason.
     name: String,
-    value: Result<(f64, String), String>,
+    value: Result<(f64, String), Absent>,
+}
+
+/// Why a figure is absent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Absent {
+    /// The machine cannot measure it.
+    Here(String),
+    /// It should have been measured.
+    Broken(String),
+}
+
+impl Absent {
+    fn reason(&self) -> &str {
+        let (Self::Here(reason) | Self::Broken(reason)) = self;
+        reason
+    }
 }
 
 /// The figures that people and checks rely on, in the order of the table.
@@ -72,21 +88,27 @@ impl Reading {
         Self { name: name.to_owned(), value: Ok((value as f64, unit.to_owned())) }
     }
 
-    /// A value that is not a whole number.
-    pub(crate) fn value(name: &str, value: f64, unit: &str) -> Self {
-        Self { name: name.to_owned(), value: Ok((value, unit.to_owned())) }
+    /// One count over another.
+    #[expect(clippy::cast_precision_loss, reason = "as above")]
+    pub(crate) fn ratio(name: &str, value: u64, over: u64, unit: &str) -> Self {
+        Self { name: name.to_owned(), value: Ok((value as f64 / over as f64, unit.to_owned())) }
     }
 
-    /// No figure of this name, or none whose name begins or ends with this part.
+    /// No figure of this name, or none whose name begins or ends with this part: the machine cannot measure it.
     pub(crate) fn missing(name: &str, reason: &str) -> Self {
-        Self { name: name.to_owned(), value: Err(reason.lines().next().unwrap_or_default().to_owned()) }
+        Self { name: name.to_owned(), value: Err(Absent::Here(first_line(reason))) }
+    }
+
+    /// The same, but it should have been measured: what it has to keep below counts as not kept.
+    pub(crate) fn broken(name: &str, reason: &str) -> Self {
+        Self { name: name.to_owned(), value: Err(Absent::Broken(first_line(reason))) }
     }
 
     /// The line for people.
     pub(crate) fn text(&self) -> String {
         match &self.value {
             Ok((value, unit)) => format!("{} {} {unit}", self.name, number(*value)),
-            Err(reason) => format!("{} skip {reason}", self.name),
+            Err(absent) => format!("{} skip {}", self.name, absent.reason()),
         }
     }
 
@@ -95,7 +117,7 @@ impl Reading {
         let mut fields = vec![("name", json::string(&self.name))];
         match &self.value {
             Ok((value, unit)) => fields.extend([("value", number(*value)), ("unit", json::string(unit))]),
-            Err(reason) => fields.push(("skip", json::string(reason))),
+            Err(absent) => fields.push(("skip", json::string(absent.reason()))),
         }
         json::object(&fields)
     }
@@ -104,6 +126,10 @@ impl Reading {
     fn covers(&self, name: &str) -> bool {
         self.value.is_err() && (name.starts_with(&self.name) || name.ends_with(&self.name))
     }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
 }
 
 /// Whole numbers without a fraction, others with up to four digits of one.
@@ -119,12 +145,11 @@ pub(crate) fn table(readings: &[Reading]) -> Vec<Reading> {
     lines
 }
 
+/// The figure of this name; an absent one takes its reason from whatever speaks for it.
 fn find(readings: &[Reading], name: &str) -> Reading {
-    let measured = readings.iter().find(|reading| reading.name == name);
-    measured.cloned().unwrap_or_else(|| {
-        let why = readings.iter().find(|reading| reading.covers(name)).and_then(|reading| reading.value.clone().err());
-        Reading::missing(name, why.as_deref().unwrap_or("nothing in this checkout measures it"))
-    })
+    let found = readings.iter().find(|one| one.name == name).or_else(|| readings.iter().find(|one| one.covers(name)));
+    let absent = || Reading::broken(name, "nothing in this checkout measures it");
+    found.map_or_else(absent, |one| Reading { name: name.to_owned(), value: one.value.clone() })
 }
 
 /// One case for each limit.
@@ -133,7 +158,8 @@ pub(crate) fn limits(readings: &[Reading]) -> Vec<Case> {
         let relation = if limit.exactly { "is" } else { "at_most" };
         let name = format!("{}_{relation}_{}", limit.name, number(limit.value));
         match find(readings, limit.name).value {
-            Err(reason) => Case::skip(name, reason),
+            Err(Absent::Here(reason)) => Case::skip(name, reason),
+            Err(Absent::Broken(reason)) => Case::fail(name, reason),
             Ok((value, _)) => {
                 let holds = if limit.exactly { number(value) == number(limit.value) } else { value <= limit.value };
                 Case::of(name, if holds { Ok(()) } else { Err(format!("it is {}", number(value))) })
@@ -160,20 +186,22 @@ mod tests {
 
     #[test]
     fn a_figure_beside_the_list_is_kept() {
-        let table = table(&[Reading::value("pkvm.ratio", 0.125, "x")]);
+        let table = table(&[Reading::ratio("pkvm.ratio", 1, 8, "x")]);
         assert_eq!(table.last().map(Reading::text).as_deref(), Some("pkvm.ratio 0.125 x"));
     }
 
     #[test]
-    fn limits_judge_what_was_measured_and_skip_the_rest() {
+    fn limits_judge_what_was_measured_and_what_should_have_been() {
         let readings = [
             Reading::count("pkvm.el2_insns.mem_share.tenure", 301, "insns"),
+            Reading::missing("pkvm.tlbi.mem_share.tenure", "no QEMU"),
             Reading::count("pkvm.tlbi.mem_unshare.tenure", 2, "tlbi"),
         ];
         let cases = limits(&readings);
         assert_eq!(cases[0], Case::fail("pkvm.el2_insns.mem_share.tenure_at_most_300", "it is 301"));
         assert_eq!(cases[4], Case::pass("pkvm.tlbi.mem_unshare.tenure_is_2"));
-        assert!(matches!(cases[1].verdict, Verdict::Skip(_)));
+        assert_eq!(cases[1], Case::skip("pkvm.tlbi.mem_share.tenure_is_0", "no QEMU"));
+        assert!(matches!(cases[2].verdict, Verdict::Fail(_)), "a figure that nothing measures is not kept");
     }
 
     #[test]

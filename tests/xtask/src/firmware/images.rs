@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::command::{BUILD_LIMIT, run};
+use crate::linux;
 use crate::setup::SOFT_FLOAT;
 use crate::workspace::Workspace;
 
@@ -13,7 +14,7 @@ pub(crate) struct Images {
     pub(crate) el2: PathBuf,
     /// The host payload, raw.
     pub(crate) payload: PathBuf,
-    /// The guest, raw.
+    /// The guest, raw: the same file that runs on Linux.
     pub(crate) guest: PathBuf,
 }
 
@@ -21,11 +22,10 @@ impl Images {
     /// Builds all three, optimised: that is what is measured and what is shipped.
     pub(crate) fn build(workspace: &Workspace) -> Result<Self, String> {
         let firmware = build(workspace, "tests/firmware/Cargo.toml")?;
-        let guest = build(workspace, "tests/guest/Cargo.toml")?;
         Ok(Self {
             el2: named(&firmware, "el2")?,
             payload: named(&firmware, "payload")?,
-            guest: guest.first().cloned().ok_or("tests/guest builds no program")?,
+            guest: linux::guest_blob(workspace)?,
         })
     }
 }

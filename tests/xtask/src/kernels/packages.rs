@@ -13,7 +13,7 @@ use std::process::Command;
 use std::time::Duration;
 
 /// For one call of apt: an index of all suites is some ten megabytes.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_mins(5);
 
 /// How apt is asked for its sources, one line each, fields divided by bars.
 const FORMAT: &str = "$(ORIGIN)|$(REPO_URI)|$(CODENAME)|$(COMPONENT)";
