@@ -3,7 +3,7 @@
 use tenure_abi::{Borrower, Owner, PageSize, PageState, Pfn, VmSlot};
 use tenure_hyp::tracker::{Identity, Transition};
 use tenure_oracle::lockstep::blocks::{Memory, PLENTY};
-use tenure_oracle::lockstep::dispatch::Dispatch;
+use tenure_oracle::lockstep::dispatch::{self, Dispatch};
 use tenure_oracle::lockstep::shrink::shrink;
 use tenure_oracle::lockstep::system::System;
 use tenure_oracle::lockstep::{LIMITS, LockStep, Stats, replay, run};
@@ -37,11 +37,24 @@ fn a_long_trace_does_not_diverge() {
     assert!(stats.done > CALLS / 2 && stats.pages > 10 * CALLS, "{stats:?}");
 }
 
+fn el2_run(seed: u64, calls: u64, tables: u64) -> Stats {
+    match run(Dispatch::new(tables), seed, calls) {
+        Ok(pair) => pair.stats,
+        Err(failure) => panic!("{}", failure.divergence.what),
+    }
+}
+
 #[test]
 fn el2_on_a_board_does_not_diverge() {
-    match run(Dispatch::new(), 2, CALLS / 10) {
-        Ok(pair) => println!("{:?} {:?}", pair.stats, pair.choices),
-        Err(failure) => panic!("{}", failure.divergence.what),
+    let stats = el2_run(2, CALLS / 10, dispatch::PLENTY);
+    assert!(stats.done > CALLS / 20, "{stats:?}");
+}
+
+#[test]
+fn a_call_that_finds_no_table_page_changes_nothing() {
+    for tables in [1, 4, 9] {
+        let stats = el2_run(6, CALLS / 20, tables);
+        assert!(stats.no_memory > 0 && stats.done > 0, "{tables} tables: {stats:?}");
     }
 }
 

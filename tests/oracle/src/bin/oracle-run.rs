@@ -1,12 +1,12 @@
-//! `oracle-run [--ops N] [--seed S] [--blocks B] [--subject tracker|el2]`: an implementation and the specification
-//! in lock-step.
+//! `oracle-run [--ops N] [--seed S] [--subject tracker|el2] [--blocks B] [--tables T]`: an implementation and the
+//! specification in lock-step. Few blocks (tracker) or table pages (EL2) make calls fail for want of memory.
 //!
 //! Prints what was done; on a divergence what both say, the last calls, and a short list of calls that
 //! still shows it. Exit 0 if there was none, 1 if there was, 2 for an argument it does not know.
 
 use std::process::ExitCode;
 use tenure_oracle::lockstep::blocks::{Memory, PLENTY};
-use tenure_oracle::lockstep::dispatch::Dispatch;
+use tenure_oracle::lockstep::dispatch::{self, Dispatch};
 use tenure_oracle::lockstep::shrink::shrink;
 use tenure_oracle::lockstep::subject::Subject;
 use tenure_oracle::lockstep::system::System;
@@ -25,18 +25,19 @@ struct Arguments {
     ops: u64,
     seed: u64,
     blocks: usize,
+    tables: u64,
     el2: bool,
 }
 
 fn main() -> ExitCode {
     let Some(arguments) = arguments() else {
-        eprintln!("usage: oracle-run [--ops N] [--seed S] [--blocks B] [--subject tracker|el2]");
+        eprintln!("usage: oracle-run [--ops N] [--seed S] [--subject tracker|el2] [--blocks B] [--tables T]");
         return ExitCode::from(2);
     };
-    let Arguments { ops, seed, blocks, el2 } = arguments;
+    let Arguments { ops, seed, blocks, tables, el2 } = arguments;
     if el2 {
-        let replay = |calls: &[Op]| lockstep::replay(Dispatch::new(), calls).map(drop);
-        return say("el2", seed, lockstep::run(Dispatch::new(), seed, ops), REPLAYS_EL2, replay);
+        let replay = |calls: &[Op]| lockstep::replay(Dispatch::new(tables), calls).map(drop);
+        return say("el2", seed, lockstep::run(Dispatch::new(tables), seed, ops), REPLAYS_EL2, replay);
     }
     let mut memory = Memory::new(blocks);
     let replay = |calls: &[Op]| {
@@ -99,7 +100,7 @@ fn report(failure: &Failure, replays: u32, replay: &dyn Fn(&[Op]) -> Result<(), 
 }
 
 fn arguments() -> Option<Arguments> {
-    let mut found = Arguments { ops: 1_000_000, seed: 1, blocks: PLENTY, el2: false };
+    let mut found = Arguments { ops: 1_000_000, seed: 1, blocks: PLENTY, tables: dispatch::PLENTY, el2: false };
     let mut words = std::env::args().skip(1);
     while let Some(name) = words.next() {
         let value = words.next()?;
@@ -107,6 +108,7 @@ fn arguments() -> Option<Arguments> {
             "--ops" => found.ops = value.parse().ok()?,
             "--seed" => found.seed = value.parse().ok()?,
             "--blocks" => found.blocks = value.parse().ok()?,
+            "--tables" => found.tables = value.parse().ok()?,
             "--subject" if value == "tracker" => found.el2 = false,
             "--subject" if value == "el2" => found.el2 = true,
             _ => return None,

@@ -26,7 +26,8 @@ const SPACE: u64 = 1 << 28;
 /// What a VM is made of: pages of the first region, roots first, the run page last.
 const PAGES_PER_VM: u64 = 112;
 const ROOTS: u64 = 2;
-const TABLES: u64 = 100;
+/// Table pages that are enough for any VM of a trace.
+pub const PLENTY: u64 = 100;
 /// VMs the board has place for.
 const VMS: usize = 4;
 /// What is written into a page before a call.
@@ -47,19 +48,16 @@ pub struct Dispatch {
     vms: BTreeMap<VmSlot, Known>,
     /// The handles of VMs that are gone: stale.
     stale: BTreeMap<VmSlot, VmHandle>,
-}
-
-impl Default for Dispatch {
-    fn default() -> Self {
-        Self::new()
-    }
+    /// How many table pages each VM gets.
+    tables: u64,
 }
 
 impl Dispatch {
-    /// EL2 just started.
-    pub fn new() -> Self {
+    /// EL2 just started; each VM will get `tables` table pages, at most [`PLENTY`].
+    pub fn new(tables: u64) -> Self {
         let board = Board::new();
-        Self { board, el2: el2(board), vms: BTreeMap::new(), stale: BTreeMap::new() }
+        let (vms, stale) = (BTreeMap::new(), BTreeMap::new());
+        Self { board, el2: el2(board), vms, stale, tables: tables.min(PLENTY) }
     }
 
     fn handle(&self, vm: VmSlot) -> VmHandle {
@@ -80,7 +78,7 @@ impl Dispatch {
         let run_page = frames(first + PAGES_PER_VM - 1, 1)?;
         self.el2.share_hyp(run_page)?;
         let handle = self.el2.vm_create(kind, frames(first, ROOTS)?)?;
-        self.el2.vm_topup(handle, frames(first + ROOTS, TABLES)?)?;
+        self.el2.vm_topup(handle, frames(first + ROOTS, self.tables)?)?;
         self.el2.vcpu_create(handle, run_page.first(), Start { entry: 0, argument: 0 })?;
         let (token, _) = self.el2.vcpu_run(handle, 0)?;
         self.vms.insert(vm, Known { handle, place, vcpu: Some(token) });
@@ -230,7 +228,7 @@ impl Subject for Dispatch {
     }
 
     fn may_lack_memory(&self) -> bool {
-        true
+        self.tables < PLENTY
     }
 
     fn chooses(&self, op: Op, spec: &Answer, subject: &Answer) -> Option<&'static str> {
