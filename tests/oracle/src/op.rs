@@ -84,6 +84,7 @@ impl Op {
             Self::GuestUnshareHost { vm, gfns } => spec.guest_unshare_host(vm, gfns),
             Self::Reclaim { vm, gfns } => spec.reclaim(vm, gfns),
             Self::ForceReclaim(pages) => spec.force_reclaim(pages),
+            Self::Relinquish { gfns, .. } if self.has_nothing_to_give(spec) => spec.relinquish_nothing(gfns),
             Self::Relinquish { vm, gfns } => spec.relinquish(vm, gfns),
             Self::VmCreate { vm, kind } => spec.vm_create(vm, kind),
             Self::VmStartTeardown(vm) => spec.vm_start_teardown(vm),
@@ -98,20 +99,25 @@ impl Op {
     /// `Invalid` for the call.
     pub fn asked_by_the_right_one(self, spec: &Spec) -> Result<(), Located<Error>> {
         let (slot, kind, phase) = match self {
-            Self::HostShareGuest { vm, .. } => (vm, VmKind::NonProtected, Phase::Live),
-            Self::HostUnshareGuest { vm, .. } => (vm, VmKind::NonProtected, Phase::Any),
-            Self::HostDonateGuest { vm, .. }
-            | Self::GuestShareHost { vm, .. }
-            | Self::GuestUnshareHost { vm, .. }
-            | Self::Relinquish { vm, .. } => (vm, VmKind::Protected, Phase::Live),
-            Self::Reclaim { vm, .. } => (vm, VmKind::Protected, Phase::Dying),
+            Self::HostShareGuest { vm, .. } => (vm, Some(VmKind::NonProtected), Phase::Live),
+            Self::HostUnshareGuest { vm, .. } => (vm, Some(VmKind::NonProtected), Phase::Any),
+            Self::HostDonateGuest { vm, .. } | Self::GuestShareHost { vm, .. } | Self::GuestUnshareHost { vm, .. } => {
+                (vm, Some(VmKind::Protected), Phase::Live)
+            }
+            Self::Relinquish { vm, .. } => (vm, None, Phase::Live),
+            Self::Reclaim { vm, .. } => (vm, None, Phase::Dying),
             _ => return Ok(()),
         };
-        let right = spec
-            .vms
-            .get(&slot)
-            .is_some_and(|vm| vm.kind == kind && (phase == Phase::Any || vm.dying == (phase == Phase::Dying)));
+        let right = spec.vms.get(&slot).is_some_and(|vm| {
+            kind.is_none_or(|kind| vm.kind == kind) && (phase == Phase::Any || vm.dying == (phase == Phase::Dying))
+        });
         if right { Ok(()) } else { Err(Located::call(Error::Invalid)) }
+    }
+
+    /// PK-25 by a non-protected guest, which owns nothing: a call that succeeds and does nothing.
+    pub fn has_nothing_to_give(self, spec: &Spec) -> bool {
+        let Self::Relinquish { vm, .. } = self else { return false };
+        spec.vms.get(&vm).is_some_and(|vm| vm.kind == VmKind::NonProtected)
     }
 
     /// Whether only a mistake inside the hypervisor could make this call: ending a use that never began.
@@ -214,6 +220,15 @@ impl Op {
     /// Whether it is about the life of a VM, not about pages.
     pub fn is_life(self) -> bool {
         matches!(self, Self::VmCreate { .. } | Self::VmStartTeardown(_) | Self::VmFinishTeardown(_))
+    }
+
+    /// The host frames this call names, or that the guest frames it names stand for.
+    pub fn named_pages(self, spec: &Spec) -> Vec<Pfn> {
+        let mut pages: Vec<Pfn> = self.pages().into_iter().flat_map(Span::frames).collect();
+        if let Some((vm, gfns)) = self.gfns() {
+            pages.extend(gfns.guest_frames().filter_map(|gfn| spec.guest_map.get(&(vm, gfn))));
+        }
+        pages
     }
 
     /// The guest frames this call may change, as far as it names them.

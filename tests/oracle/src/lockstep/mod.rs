@@ -1,31 +1,36 @@
-//! The tracker and the specification, call by call.
+//! What is checked and the specification, call by call.
 //!
 //! Both get the same calls. After each, the answers must be equal: error and place, or the pages done
 //! and the pages scrubbed. So must be the states of the pages the call touched; every so often all pages
-//! are compared, and the tracker's own audit must find nothing.
+//! are compared, and the subject's own audit must find nothing.
 //!
-//! Where the specification leaves a choice, the tracker's answer makes it: it may stop early where
+//! Where the specification leaves a choice, the subject's answer makes it: it may stop early where
 //! [`Op::may_stop_early`] says so (then the specification does the same prefix, and the rest is asked
-//! for again), and it may be out of blocks (then nothing may have changed).
+//! for again), and it may be out of memory (then nothing may have changed). A subject may declare a
+//! difference to be its choice ([`Subject::chooses`]); those are named and counted.
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`system`] | the tracker with what a hypervisor has around it: guest maps and runs |
+//! | [`subject`] | what can be checked |
+//! | [`system`] | the tracker with guest tables around it |
+//! | [`dispatch`] | the whole of EL2 on a hosted board, through its calls |
 //! | [`blocks`] | a pool of blocks that notices misuse |
 //! | [`compare`] | both states, page by page |
 //! | [`shrink`] | the few calls that still show a divergence |
 
 pub mod blocks;
 pub mod compare;
+pub mod dispatch;
 pub mod shrink;
+pub mod subject;
 pub mod system;
 
 use crate::op::Op;
 use crate::spec::{Answer, Limits, Span, Spec};
-use crate::trace::{self, Trace};
-use blocks::Memory;
+use crate::trace::Trace;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use system::System;
+use subject::Subject;
 use tenure_abi::{Error, Pfn};
 
 /// After how many calls all pages are compared.
@@ -34,7 +39,7 @@ const FULL_COMPARE: u64 = 1000;
 /// The tracker's own limits.
 pub const LIMITS: Limits = Limits { pins: 0xffff, mappings: u32::MAX, references: 0xffff };
 
-/// The tracker did what the specification did not.
+/// The subject did what the specification did not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Divergence {
     /// The call after which it showed.
@@ -52,8 +57,8 @@ pub struct Stats {
     pub done: u64,
     /// Pages that changed state.
     pub pages: u64,
-    /// Calls refused because there was no block.
-    pub no_block: u64,
+    /// Calls refused for want of memory: blocks, table pages.
+    pub no_memory: u64,
     /// How often all pages were compared.
     pub compared: u64,
 }
@@ -67,24 +72,23 @@ pub struct Failure {
     pub calls: Vec<Op>,
 }
 
-/// Tracker and specification side by side.
-pub struct LockStep<'m> {
+/// Specification and subject side by side.
+pub struct LockStep<S> {
     /// The specification.
     pub spec: Spec,
-    /// The tracker and what is around it.
-    pub system: System<'m>,
+    /// What is checked against it.
+    pub subject: S,
     /// What was done so far.
     pub stats: Stats,
+    /// Differences that the subject declares as its choice, and how often each was seen.
+    pub choices: BTreeMap<&'static str, u64>,
 }
 
-impl<'m> LockStep<'m> {
-    /// Both at boot, in `memory`.
-    ///
-    /// # Panics
-    /// If the tracker refuses the machine: then there is nothing to compare.
-    pub fn new(memory: &'m mut Memory) -> Self {
-        let system = System::new(memory).expect("the tracker takes the machine of the traces");
-        Self { spec: Spec::new(trace::machine(LIMITS)), system, stats: Stats::default() }
+impl<S: Subject> LockStep<S> {
+    /// Both at boot.
+    pub fn new(subject: S) -> Self {
+        let spec = Spec::new(subject.machine());
+        Self { spec, subject, stats: Stats::default(), choices: BTreeMap::new() }
     }
 
     /// Makes one call to both.
@@ -93,20 +97,18 @@ impl<'m> LockStep<'m> {
     /// The first difference.
     pub fn step(&mut self, op: Op) -> Result<(), Divergence> {
         self.stats.calls += 1;
-        // The VM table is not the tracker's: who may ask, and the life of VMs, is taken from the specification.
-        if op.is_life() || op.asked_by_the_right_one(&self.spec).is_err() {
-            if let (Ok(_), Op::VmFinishTeardown(vm)) = (op.apply(&mut self.spec), op) {
-                self.system.forget(vm);
-            }
-            return Ok(());
-        }
         if op.is_a_mistake_inside(&self.spec) {
             return Ok(());
         }
+        if !self.subject.takes(op, &self.spec) {
+            if self.subject.follows(op) && op.apply(&mut self.spec).is_ok() {
+                self.subject.learn(op);
+            }
+            return Ok(());
+        }
         let touched = self.touched_by(op);
-        let result = self.answers(op);
-        result
-            .and_then(|()| compare::pages(&self.spec, &self.system, &touched))
+        self.answers(op)
+            .and_then(|()| compare::pages(&self.spec, &self.subject, &touched))
             .map_err(|what| Divergence { op, what })?;
         if self.stats.calls.is_multiple_of(FULL_COMPARE) {
             self.compare_all(op)?;
@@ -120,18 +122,15 @@ impl<'m> LockStep<'m> {
     /// The first difference, blamed on `op`.
     pub fn compare_all(&mut self, op: Op) -> Result<(), Divergence> {
         self.stats.compared += 1;
-        compare::all(&self.spec, &self.system).map_err(|what| Divergence { op, what })
+        compare::all(&self.spec, &self.subject).map_err(|what| Divergence { op, what })
     }
 
     /// The host pages a call may change, and the neighbours of those it names.
     fn touched_by(&self, op: Op) -> Vec<Pfn> {
-        let mut pages = Vec::new();
+        let mut pages = op.named_pages(&self.spec);
         if let Some(span) = op.pages() {
-            let around = Span { first: span.first.saturating_sub(1), count: span.count.saturating_add(2) };
-            pages.extend(around.frames());
-        }
-        if let Some((vm, gfns)) = op.gfns() {
-            pages.extend(gfns.guest_frames().filter_map(|gfn| self.spec.guest_map.get(&(vm, gfn))));
+            let ends = [span.first.wrapping_sub(1), span.first.wrapping_add(span.count)];
+            pages.extend(ends.into_iter().filter_map(|n| Pfn::new(n).ok()));
         }
         pages
     }
@@ -139,12 +138,13 @@ impl<'m> LockStep<'m> {
     /// Both answers, compared; a call that stops early is made again for the rest.
     fn answers(&mut self, mut op: Op) -> Result<(), String> {
         loop {
-            let answer = catch_unwind(AssertUnwindSafe(|| self.system.call(op))).map_err(|panic| {
+            let (subject, spec) = (&mut self.subject, &self.spec);
+            let answer = catch_unwind(AssertUnwindSafe(|| subject.call(op, spec))).map_err(|panic| {
                 let text = panic.downcast_ref::<String>().map(String::as_str);
                 format!("panic: {}", text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("?"))
             })?;
-            if matches!(answer, Err(e) if e.error == Error::NoMemory && self.system.may_run_out_of_blocks()) {
-                self.stats.no_block += 1;
+            if matches!(answer, Err(e) if e.error == Error::NoMemory && self.subject.may_lack_memory()) {
+                self.stats.no_memory += 1;
                 return Ok(());
             }
             let asked = op.span().map_or(0, |span| span.count);
@@ -154,23 +154,29 @@ impl<'m> LockStep<'m> {
                     self.same(op.prefix(pages), &answer)?;
                     op = op.rest(pages);
                 }
-                Some(pages) => return Err(format!("the tracker did {pages} of {asked} pages of {op:?}")),
+                Some(pages) => return Err(format!("only {pages} of {asked} pages were done by {op:?}")),
                 None => return self.same(op, &answer),
             }
         }
     }
 
-    /// Whether the specification answers `op` as the tracker did.
-    fn same(&mut self, op: Op, tracker: &Answer) -> Result<(), String> {
+    /// Whether the specification answers `op` as the subject did.
+    fn same(&mut self, op: Op, subject: &Answer) -> Result<(), String> {
         let spec = op.apply(&mut self.spec);
         if let Ok(done) = &spec {
             self.stats.done += 1;
             self.stats.pages += done.pages;
         }
-        if spec == *tracker {
+        if spec == *subject {
             return Ok(());
         }
-        Err(format!("{op:?}\n  specification {spec:?}\n  tracker       {tracker:?}"))
+        match self.subject.chooses(op, &spec, subject) {
+            Some(choice) if spec.is_err() == subject.is_err() => {
+                *self.choices.entry(choice).or_insert(0) += 1;
+                Ok(())
+            }
+            _ => Err(format!("{op:?}\n  specification {spec:?}\n  subject       {subject:?}")),
+        }
     }
 }
 
@@ -178,10 +184,9 @@ impl<'m> LockStep<'m> {
 ///
 /// # Errors
 /// The first difference, with the calls that led there.
-pub fn run(seed: u64, calls: u64, blocks: usize) -> Result<Stats, Box<Failure>> {
-    let mut memory = Memory::new(blocks);
-    let mut pair = LockStep::new(&mut memory);
-    let mut trace = Trace::new(seed).without_references();
+pub fn run<S: Subject>(subject: S, seed: u64, calls: u64) -> Result<LockStep<S>, Box<Failure>> {
+    let mut trace = Trace::new(seed, subject.machine()).without_references();
+    let mut pair = LockStep::new(subject);
     let mut made = Vec::new();
     let mut last = Op::Compact(Span { first: 0, count: 1 });
     for _ in 0..calls {
@@ -191,17 +196,18 @@ pub fn run(seed: u64, calls: u64, blocks: usize) -> Result<Stats, Box<Failure>> 
             return Err(Box::new(Failure { divergence, calls: made }));
         }
     }
-    let stats = pair.stats;
-    pair.compare_all(last).map(|()| stats).map_err(|divergence| Box::new(Failure { divergence, calls: made }))
+    match pair.compare_all(last) {
+        Ok(()) => Ok(pair),
+        Err(divergence) => Err(Box::new(Failure { divergence, calls: made })),
+    }
 }
 
 /// Makes the given calls to both and compares everything at the end.
 ///
 /// # Errors
 /// The first difference.
-pub fn replay(calls: &[Op], blocks: usize) -> Result<Stats, Divergence> {
-    let mut memory = Memory::new(blocks);
-    let mut pair = LockStep::new(&mut memory);
+pub fn replay<S: Subject>(subject: S, calls: &[Op]) -> Result<Stats, Divergence> {
+    let mut pair = LockStep::new(subject);
     for &op in calls {
         pair.step(op)?;
     }

@@ -55,14 +55,15 @@ impl Spec {
         Ok(Done { pages: span.count, scrubbed: pages.into_iter().collect() })
     }
 
-    /// PK-25: a guest gives pages back by itself, scrubbed. Where nothing is mapped, or the address is
-    /// burnt, there is nothing to give and the call succeeds.
+    /// PK-25: a guest gives pages back by itself, scrubbed. Where nothing is mapped there is nothing to give,
+    /// and the call succeeds.
     ///
     /// # Errors
-    /// `Denied` for a page that the guest does not have to itself.
+    /// `Poisoned` at a burnt address, as all guest calls; `Denied` for a page that the guest does not have to itself.
     pub fn relinquish(&mut self, vm: VmSlot, span: Span) -> Answer {
         let mut pairs = Vec::new();
         for gfn in self.guest_frames(span)? {
+            guest_must(!self.poisoned.contains(&(vm, gfn)), Error::Poisoned, gfn)?;
             if let Some(&pfn) = self.guest_map.get(&(vm, gfn)) {
                 guest_must(self.page(pfn) == PageState::Exclusive(Owner::Guest(vm)), Error::Denied, gfn)?;
                 pairs.push((pfn, gfn));
@@ -72,6 +73,15 @@ impl Spec {
             self.back_to_host(pfn, vm, gfn);
         }
         Ok(Done { pages: span.count, scrubbed: pairs.into_iter().map(|pair| pair.0).collect() })
+    }
+
+    /// PK-25 by a guest that owns nothing.
+    ///
+    /// # Errors
+    /// `Invalid` for a malformed range.
+    pub fn relinquish_nothing(&self, span: Span) -> Answer {
+        let gfns = self.guest_frames(span)?;
+        Ok(super::done(gfns.len()))
     }
 
     fn back_to_host(&mut self, pfn: Pfn, vm: VmSlot, gfn: Gfn) {

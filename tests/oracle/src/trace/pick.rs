@@ -1,6 +1,6 @@
 //! Picking pages that are in the state a call wants.
 
-use super::{GFN_USED, PFN_END, RAM, Trace, guest_span_at, span_at};
+use super::{GFN_USED, Trace, guest_span_at, span_at};
 use crate::spec::{Span, Spec};
 use std::collections::BTreeMap;
 use tenure_abi::{Gfn, Pfn, VmSlot};
@@ -23,7 +23,9 @@ impl Trace {
             }
             found = self.ram_page(length);
         }
-        let run = span_at(found, length).frames().take_while(|&pfn| wanted(pfn) && in_piece(found, pfn)).count() as u64;
+        let ram = &self.machine.ram;
+        let like = |pfn: &Pfn| wanted(*pfn) && in_piece(ram, found, *pfn);
+        let run = span_at(found, length).frames().take_while(like).count() as u64;
         let fits = self.rng.percent(FITTING);
         span_at(found, if fits && run > 0 { run } else { length })
     }
@@ -36,7 +38,8 @@ impl Trace {
             return span_at(from, length);
         };
         let run = held.range(start..).zip(start.number()..).take(length as usize);
-        let run = run.take_while(|((pfn, _), n)| pfn.number() == *n && in_piece(start, **pfn)).count();
+        let run =
+            run.take_while(|((pfn, _), n)| pfn.number() == *n && in_piece(&self.machine.ram, start, **pfn)).count();
         span_at(start, run as u64)
     }
 
@@ -44,7 +47,9 @@ impl Trace {
     pub(super) fn guest_span(&mut self, spec: &Spec, vm: VmSlot, wanted: impl Fn(Pfn) -> bool) -> Span {
         let length = self.length();
         let Ok(from) = Gfn::new(self.rng.below(GFN_USED)) else { return Span { first: 0, count: length } };
-        let (Ok(low), Ok(high)) = (Gfn::new(0), Gfn::new(PFN_END - 1)) else { return guest_span_at(from, length) };
+        let (Ok(low), Ok(high)) = (Gfn::new(0), Gfn::new(self.machine.gfn_end - 1)) else {
+            return guest_span_at(from, length);
+        };
         let seen = spec.guest_map.range((vm, from)..=(vm, high)).chain(spec.guest_map.range((vm, low)..(vm, from)));
         let Some((&(_, start), _)) = seen.take(1024).find(|(_, pfn)| wanted(**pfn)) else {
             return guest_span_at(from, length);
@@ -64,7 +69,7 @@ impl Trace {
             gfn = self.rng.below(GFN_USED - 2048);
             // Now and then at the very end of what a guest can address.
             if self.rng.percent(4) {
-                gfn += PFN_END - GFN_USED;
+                gfn += self.machine.gfn_end - GFN_USED;
             }
             if aligned {
                 gfn = gfn / REGION * REGION + pages.first % REGION;
@@ -80,10 +85,11 @@ impl Trace {
 
     /// A random page of RAM; for long ranges often the first of a region.
     fn ram_page(&mut self, length: u64) -> Pfn {
-        let total: u64 = RAM.iter().map(|piece| piece.1 - piece.0).sum();
+        let ram = &self.machine.ram;
+        let total: u64 = ram.iter().map(|piece| piece.1 - piece.0).sum();
         let mut n = self.rng.below(total);
-        let mut number = RAM[0].0;
-        for (first, end) in RAM {
+        let mut number = 0;
+        for &(first, end) in ram {
             if n < end - first {
                 number = first + n;
                 break;
@@ -91,7 +97,7 @@ impl Trace {
             n -= end - first;
         }
         let aligned = number / REGION * REGION;
-        if length > 100 && self.rng.percent(70) && RAM.iter().any(|piece| (piece.0..piece.1).contains(&aligned)) {
+        if length > 100 && self.rng.percent(70) && ram.iter().any(|piece| (piece.0..piece.1).contains(&aligned)) {
             number = aligned;
         }
         Pfn::new(number).expect("RAM lies within 52 bits")
@@ -99,6 +105,6 @@ impl Trace {
 }
 
 /// Whether both lie in the same piece of RAM.
-fn in_piece(one: Pfn, other: Pfn) -> bool {
-    RAM.iter().any(|&(first, end)| [one, other].iter().all(|pfn| (first..end).contains(&pfn.number())))
+fn in_piece(ram: &[(u64, u64)], one: Pfn, other: Pfn) -> bool {
+    ram.iter().any(|&(first, end)| [one, other].iter().all(|pfn| (first..end).contains(&pfn.number())))
 }

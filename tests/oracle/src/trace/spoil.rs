@@ -1,6 +1,6 @@
 //! Spoiling a call: bad ranges, bad places, the wrong VM.
 
-use super::{GFN_USED, PFN_END, RAM, Trace, VMS};
+use super::{GFN_USED, Trace, VMS};
 use crate::op::Op;
 use crate::spec::Span;
 use tenure_abi::VmSlot;
@@ -61,12 +61,13 @@ impl Trace {
 
     /// Host ranges that are malformed, cross an edge, or are not memory.
     fn bad_pages(&mut self) -> Span {
-        let (first, end) = self.rng.one_of(&RAM);
+        let (first, end) = self.rng.one_of(&self.machine.ram);
+        let space = self.machine.pfn_end;
         let some = 1 + self.rng.below(600);
         match self.rng.below(9) {
             0 => Span { first, count: 0 },
             1 => Span { first: first + 1, count: u64::MAX - self.rng.below(4) },
-            2 => Span { first: PFN_END - self.rng.below(3), count: 1 + self.rng.below(5) },
+            2 => Span { first: space - self.rng.below(3), count: 1 + self.rng.below(5) },
             3 => Span { first: self.rng.any(), count: some },
             4 => Span { first: end - 1, count: 1 + some },
             5 => Span { first: first - 1, count: 1 + some },
@@ -79,10 +80,11 @@ impl Trace {
     /// Guest ranges that are malformed or where nothing is.
     fn bad_gfns(&mut self) -> Span {
         let first = self.rng.below(GFN_USED);
+        let space = self.machine.gfn_end;
         match self.rng.below(6) {
             0 => Span { first, count: 0 },
             1 => Span { first, count: u64::MAX - self.rng.below(4) },
-            2 => Span { first: PFN_END - self.rng.below(3), count: 1 + self.rng.below(5) },
+            2 => Span { first: space - self.rng.below(3), count: 1 + self.rng.below(5) },
             3 => Span { first: self.rng.any(), count: 1 },
             4 => Span { first, count: 1 + self.rng.below(1030) },
             _ => Span { first: GFN_USED + first, count: 1 },
@@ -94,7 +96,7 @@ impl Trace {
         match self.rng.below(3) {
             0 => (pages, gfn),
             1 => (good, gfns.first),
-            _ => (good, PFN_END - self.rng.below(1 + good.count)),
+            _ => (good, self.machine.gfn_end - self.rng.below(1 + good.count)),
         }
     }
 }
