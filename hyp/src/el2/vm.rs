@@ -241,14 +241,20 @@ impl<'m, H: Hardware> El2<'m, H> {
             place.life = Life::Draining;
         }
         let vm = place.in_life(Life::Draining)?;
+        // Each piece is let go of only when it is back at the host: a call that meets another CPU's work in between is
+        // made again.
         for vcpu in &mut vm.vcpus {
-            if let Some(run_page) = vcpu.retire() {
+            if let Some(run_page) = vcpu.run_page() {
                 self.unpin(FrameRange::single(run_page))?;
+                *vcpu = Vcpu::Free;
             }
         }
         for _ in 0..SCRUB_PAGES {
             let Some(page) = vm.pages.take() else { break };
-            self.return_to_host(FrameRange::single(page))?;
+            if let Err(refused) = self.return_to_host(FrameRange::single(page)) {
+                vm.pages.push(page)?;
+                return Err(refused);
+            }
         }
         let left = vm.pages.available() as u64;
         if left == 0 {

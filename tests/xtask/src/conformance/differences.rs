@@ -25,4 +25,25 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         step: None,
         reason: "the host's own calls differ: Linux has private ones, Tenure a service of its own",
     },
+    Difference { scenario: "calls", step: Some("features"), reason: "Tenure offers MEM_RELINQUISH too (bit 9)" },
+    Difference {
+        scenario: "calls",
+        step: Some("one_granule"),
+        reason: "ranges: x2 is a number of granules, so 1 is the page; Linux 7.3 wants 0 there",
+    },
+    Difference {
+        scenario: "ranges",
+        step: Some("range_blocked"),
+        reason: "ranges: a contiguous run is converted whole or not at all; page by page stops at the first refusal",
+    },
+    Difference {
+        scenario: "relinquish",
+        step: Some("given_back"),
+        reason: "MEM_RELINQUISH is not offered by Linux 7.3: every call answers NOT_SUPPORTED and changes nothing",
+    },
+    Difference {
+        scenario: "bench_ranges",
+        step: None,
+        reason: "a measurement of ranges, which Linux 7.3 does not offer",
+    },
 ];

@@ -5,7 +5,7 @@ use crate::guest::{Give, Guest, audit};
 use crate::life::live;
 use crate::report::{Check, Wrong, case, claim, equal};
 use crate::service::{call, pfns};
-use crate::{cpu, probe};
+use crate::{cpu, probe, report};
 use core::sync::atomic::{AtomicU64, Ordering};
 use tenure_abi::service::HostCall;
 use tenure_test_protocol::layout::{RAM_BASE, storm_ipa};
@@ -31,6 +31,9 @@ fn finish() -> Check {
 }
 
 fn done(outcome: Check) {
+    if let Err(Wrong { what, seen }) = outcome {
+        report::line(format_args!("on the other CPU: {what}: saw {seen:#x}"));
+    }
     OTHER.store(if outcome.is_ok() { 1 } else { 2 }, Ordering::Release);
 }
 
