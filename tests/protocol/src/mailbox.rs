@@ -39,14 +39,8 @@ pub enum Measure {
 
 impl Measure {
     /// Every measure, in the order of the registers.
-    pub const ALL: [Self; 6] = [
-        Self::Share,
-        Self::Unshare,
-        Self::MemInfo,
-        Self::Floor,
-        Self::ShareRangeUniform,
-        Self::ShareRangeMixed,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Share, Self::Unshare, Self::MemInfo, Self::Floor, Self::ShareRangeUniform, Self::ShareRangeMixed];
 }
 
 /// What a guest says about an exception it took.
