@@ -56,7 +56,7 @@ pub(super) fn run() {
 fn shown() -> Check {
     let guest = Guest::new(Entry { scenario: Scenario::ShareInPlace, rounds: 0 }, Give::Page)?;
     // This host runs with addresses equal to frames: what it loads from is the frame it gave.
-    let page = guest.host(Page::A.ipa()).unwrap_or(0) >> 12;
+    let page = guest.host(Page::A.ipa()).unwrap_or(0);
     let mut facts = Facts::default();
     live(&guest, None, &mut |step, what| facts.see(step, what))?;
     let word = |seen: Option<Result<u64, Denied>>| Word(seen.and_then(Result::ok));
