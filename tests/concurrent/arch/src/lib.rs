@@ -1,0 +1,3 @@
+//! `tenure-arch` as it is, but for the changes that `build.rs` lists.
+
+include!(concat!(env!("OUT_DIR"), "/src/lib.rs"));

@@ -1,0 +1,100 @@
+//! Copies `tenure-hyp`: its records become words of the hosted machine, requests for blocks and region locks may be refused,
+//! and the ordering bugs of `planted` can be switched on. With none planted the copy does what the product does.
+
+#[path = "../copy.rs"]
+mod copy;
+
+use copy::Change;
+
+/// What makes the machine's primitives of the tracker's.
+const PRIMITIVES: &[Change] = &[
+    Change {
+        file: "sync.rs",
+        old: "pub(crate) use core::{hint::spin_loop, sync::atomic::AtomicU64};",
+        new: "pub(crate) use tenure_machine::{atomic::AtomicU64, step::wait as spin_loop};",
+    },
+    // Fewer tries, so that giving up is met too.
+    Change { file: "tracker/region.rs", old: "if cfg!(loom) { 2 } else { 4096 };", new: "48;" },
+    Change {
+        file: "tracker/region.rs",
+        old: "pub(crate) fn lock(word: &AtomicU64) -> Result<Word, Error> {\n",
+        new: "pub(crate) fn lock(word: &AtomicU64) -> Result<Word, Error> {\n    \
+              if tenure_machine::step::fails(tenure_machine::step::Seam::Lock) { return Err(Error::Retry); }\n",
+    },
+    Change {
+        file: "tracker/block.rs",
+        old: "    fn take(&self, region: u64, _: Option<VmSlot>) -> Option<BlockIndex> {\n",
+        new: "    fn take(&self, region: u64, _: Option<VmSlot>) -> Option<BlockIndex> {\n        \
+              if tenure_machine::step::fails(tenure_machine::step::Seam::Block) { return None; }\n",
+    },
+];
+
+/// The bugs, each behind its switch.
+const BUGS: &[Change] = &[
+    Change {
+        file: "tracker/claim.rs",
+        old: "        Ok(claim)\n    }\n\n    /// The part of",
+        new: "        if crate::planted::is(crate::planted::Bug::LockDroppedEarly) {\n            \
+              for part in claim.parts() { unlock(part.cell, part.word()); }\n        }\n        \
+              Ok(claim)\n    }\n\n    /// The part of",
+    },
+    Change {
+        file: "el2/guest_call.rs",
+        old: "            self.host.take(pfn.number(), 1, self.hw);\n            claim.commit();",
+        new: "            if crate::planted::is(crate::planted::Bug::PublishBeforeTlbi) {\n                \
+              claim.commit();\n                self.host.take(pfn.number(), 1, self.hw);\n            } else {\n            \
+              self.host.take(pfn.number(), 1, self.hw);\n            claim.commit();\n            }",
+    },
+    Change {
+        file: "el2/host_map.rs",
+        old: "        match self.tracker.lock_region(pfn) {\n            Ok(mut guard) =>",
+        new: "        match self.tracker.lock_region(pfn) {\n            \
+              Ok(guard) if crate::planted::is(crate::planted::Bug::PteWithoutLock) => {\n                \
+              let may = guard.entry(pfn).kind().is_some_and(crate::tracker::Kind::host_may_touch);\n                \
+              drop(guard);\n                \
+              match may {\n                    \
+              true => { let _ = self.host.map_range(pfn, 1, self.hw); HostFault::Retry }\n                    \
+              false => HostFault::Refused,\n                }\n            }\n            \
+              Ok(mut guard) =>",
+    },
+    Change {
+        file: "el2/reclaim.rs",
+        old: "        let frame = FrameRange::single(pfn);\n",
+        new: "        let frame = FrameRange::single(pfn);\n        \
+              let burnt_at = gfn;\n        \
+              let gfn = match crate::planted::is(crate::planted::Bug::GfnNotCompared) {\n            \
+              true => self.owner_of(pfn)?.1,\n            false => gfn,\n        };\n",
+    },
+    Change {
+        file: "el2/reclaim.rs",
+        old: "        let burnt = vm.map.annotate(FrameRange::single(gfn),",
+        new: "        let burnt = vm.map.annotate(FrameRange::single(burnt_at),",
+    },
+    Change {
+        file: "tracker/claim.rs",
+        old: "            unlock(part.cell, word.with_live(live));\n",
+        new: "            if crate::planted::is(crate::planted::Bug::CountAfterPublish) {\n                \
+              unlock(part.cell, word);\n                \
+              let now = Word(part.cell.load(Relaxed));\n                \
+              part.cell.store(now.with_live(live).0, Release);\n            } else {\n            \
+              unlock(part.cell, word.with_live(live));\n            }\n",
+    },
+    Change {
+        file: "el2/reclaim.rs",
+        old: "        if op != Transition::ReclaimShared {\n            claim.park();",
+        new: "        if crate::planted::is(crate::planted::Bug::ScrubAfterPublish) && op != Transition::ReclaimShared {\n            \
+              let frames = claim.frames();\n            \
+              claim.commit(PageSize::Size4K);\n            \
+              for (_, pfn) in pages(frames) { self.hw.scrub(pfn); }\n            \
+              return;\n        }\n        \
+              if op != Transition::ReclaimShared {\n            claim.park();",
+    },
+];
+
+fn main() {
+    println!("cargo::rustc-check-cfg=cfg(loom, shuttle)");
+    println!("cargo::rustc-check-cfg=cfg(feature, values(\"el2\", \"loom\", \"shuttle\"))");
+    println!("cargo::rustc-cfg=feature=\"el2\"");
+    let changes: Vec<Change> = [PRIMITIVES, BUGS].into_iter().flatten().map(|c| Change { ..*c }).collect();
+    copy::copy("../../../hyp", &changes);
+}
