@@ -12,11 +12,13 @@ const CHANGES: &[Change] = &[
         old: "use core::sync::atomic::{AtomicU64, Ordering};",
         new: "use {core::sync::atomic::Ordering, tenure_machine::atomic::AtomicU64};",
     },
+    // Where a supply that is too small is found out before anything changed; leaves are reserved by their caller.
     Change {
-        file: "pages.rs",
-        old: "    fn available(&self) -> usize {\n        self.count\n",
-        new: "    fn available(&self) -> usize {\n        \
-              if tenure_machine::step::fails(tenure_machine::step::Seam::TablePage) { 0 } else { self.count }\n",
+        file: "stage2/plan.rs",
+        old: "        if tables > pages.available() as u64 {\n",
+        new: "        let leaves = matches!(want, Want::Leaves(..) | Want::Prepared);\n        \
+              if tables > 0 && !leaves && tenure_machine::step::fails(tenure_machine::step::Seam::TablePage)\n            \
+              || tables > pages.available() as u64\n        {\n",
     },
 ];
 

@@ -27,6 +27,18 @@ const PRIMITIVES: &[Change] = &[
         new: "    fn take(&self, region: u64, _: Option<VmSlot>) -> Option<BlockIndex> {\n        \
               if tenure_machine::step::fails(tenure_machine::step::Seam::Block) { return None; }\n",
     },
+    Change {
+        file: "el2/guest_memory.rs",
+        old: "        match needed <= self.pages.available() as u64 {\n",
+        new: "        let refused = needed > 0 && tenure_machine::step::fails(tenure_machine::step::Seam::TablePage);\n        \
+              match !refused && needed <= self.pages.available() as u64 {\n",
+    },
+    Change {
+        file: "el2/host_map.rs",
+        old: "        let mut tables = self.tables.lock();\n",
+        new: "        if tenure_machine::step::fails(tenure_machine::step::Seam::TablePage) { return Err(Error::NoMemory); }\n        \
+              let mut tables = self.tables.lock();\n",
+    },
 ];
 
 /// The bugs, each behind its switch.

@@ -1,1 +1,54 @@
-//! x
+//! Tenure's EL2 on the hosted machine, under many schedules.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `hardware` | the machine as the `Hardware` of an `El2` |
+//! | `world` | an `El2` with one guest, and accesses by host, device and guest that are checked as they happen |
+//! | `actors` | the operations whose pairs are explored |
+//! | `check` | what must hold when all are done |
+//! | `arch`, `hyp` (crates) | the product's sources, copied, with each access to a table or record a primitive of the machine; the copy of `hyp` can be given one of some ordering bugs |
+
+pub mod actors;
+mod check;
+pub mod hardware;
+pub mod world;
+
+pub use actors::Op;
+pub use hardware::Barriers;
+pub use tenure_hyp::planted::{Bug, plant};
+pub use world::{World, with_world};
+
+use tenure_machine::schedule::{Outcome, Plan, explore, loudly};
+use tenure_machine::step::quietly;
+
+/// Explores what happens when `actors` work at the same time, each on a CPU of its own.
+pub fn race(plan: Plan, barriers: Barriers, actors: &'static [fn(&World<'_>, u64)]) -> Outcome {
+    explore(Plan { actors: actors.len(), ..plan }, move || {
+        with_world(barriers, |world| {
+            loudly(|| {
+                shuttle::thread::scope(|scope| {
+                    for (&act, vcpu) in actors.iter().zip(0..) {
+                        scope.spawn(move || act(world, vcpu));
+                    }
+                });
+            });
+            quietly(|| world.check());
+        });
+    })
+}
+
+/// Explores a pair of operations, with a host beside them that reads and writes every page.
+pub fn pair(plan: Plan, [first, second]: [Op; 2]) -> Outcome {
+    explore(Plan { actors: 3, ..plan }, move || {
+        with_world(Barriers::All, |world| {
+            loudly(|| {
+                shuttle::thread::scope(|scope| {
+                    scope.spawn(|| first.run(world, 0));
+                    scope.spawn(|| second.run(world, 1));
+                    scope.spawn(|| Op::Touch.run(world, 0));
+                });
+            });
+            quietly(|| world.check());
+        });
+    })
+}

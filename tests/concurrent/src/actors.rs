@@ -1,0 +1,167 @@
+//! What actors do: the operations whose pairs are explored.
+
+use crate::world::{GFN, GFNS, PAGE, PAGES, SECRET, World, gfn, gfns, pfns};
+use std::sync::atomic::Ordering::SeqCst;
+use tenure_abi::pkvm::GuestCall;
+use tenure_abi::run::StopReason;
+use tenure_abi::{Error, Located};
+use tenure_hyp::el2::{GuestOutcome, Stop, VcpuToken};
+use tenure_machine::Seat;
+use tenure_machine::step::wait;
+
+/// What one actor does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Op {
+    /// The host donates page 3, and page 0 at another gfn if it has come back.
+    Donate,
+    /// The guest shares page 0, and page 3 if it was donated.
+    Share,
+    /// The guest unshares page 2, and what it has at G and G + 1; then it keeps secrets there.
+    Unshare,
+    /// The host stops the guest and reclaims its pages.
+    Reclaim,
+    /// The host takes pages 0 to 2 by force.
+    ForcedReclaim,
+    /// The host and its device read and write every page.
+    Touch,
+    /// The guest reads and writes its pages, and gives pages 1 and 0 back.
+    GuestCall,
+    /// The host stops the guest, reclaims everything, and ends it.
+    Teardown,
+}
+
+impl Op {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Donate,
+        Self::Share,
+        Self::Unshare,
+        Self::Reclaim,
+        Self::ForcedReclaim,
+        Self::Touch,
+        Self::GuestCall,
+        Self::Teardown,
+    ];
+
+    /// Does it. `vcpu` is the vCPU that this actor may run.
+    pub fn run(self, world: &World<'_>, vcpu: u64) {
+        match self {
+            Self::Donate => world.donate(),
+            Self::Share => world.on_vcpu(vcpu, |token| world.share(token)),
+            Self::Unshare => world.on_vcpu(vcpu, |token| world.unshare(token)),
+            Self::Reclaim => world.reclaim(),
+            Self::ForcedReclaim => world.force(),
+            Self::Touch => world.touch(),
+            Self::GuestCall => world.on_vcpu(vcpu, |token| world.guest_work(token)),
+            Self::Teardown => world.teardown(),
+        }
+    }
+}
+
+/// Calls again while the answer is `Retry` or `Busy`, a bounded number of times.
+fn retried<T>(mut call: impl FnMut() -> Result<T, Located<Error>>) -> Result<T, Located<Error>> {
+    for _ in 0..20 {
+        match call() {
+            Err(Located { error: Error::Retry | Error::Busy, .. }) => wait(),
+            answer => return answer,
+        }
+    }
+    call()
+}
+
+impl World<'_> {
+    fn on_vcpu(&self, vcpu: u64, f: impl FnOnce(&VcpuToken)) {
+        if let Ok((token, _)) = retried(|| self.el2.vcpu_run(self.vm, vcpu)) {
+            f(&token);
+            self.el2.vcpu_stopped(token, Stop::plain(StopReason::SystemOff));
+        }
+    }
+
+    /// A call as an image makes it: the fast path first, again when it is rewound. Answers how many pages were done.
+    fn call(&self, token: &VcpuToken, call: GuestCall) -> u64 {
+        let regs = call.to_regs();
+        for _ in 0..20 {
+            if let Some([0, done, ..]) = self.el2.guest_call_fast(token, regs) {
+                return done;
+            }
+            match self.el2.guest_call(token, regs) {
+                GuestOutcome::Rewind => wait(),
+                GuestOutcome::Reply([0, done, ..]) => return done,
+                _ => return 0,
+            }
+        }
+        0
+    }
+
+    fn donate(&self) {
+        let _ = retried(|| self.el2.donate_guest(self.vm, pfns(PAGE + 3, 1), gfn(GFN + 3)));
+        let _ = retried(|| self.el2.donate_guest(self.vm, pfns(PAGE, 1), gfn(GFN + 5)));
+        let _ = retried(|| self.el2.donate_guest(self.vm, pfns(PAGE + 1, 1), gfn(GFN + 6)));
+    }
+
+    fn share(&self, token: &VcpuToken) {
+        self.public.fetch_or(1 | 1 << 3, SeqCst);
+        self.call(token, GuestCall::MemShare(gfns(GFN, 1)));
+        self.call(token, GuestCall::MemShare(gfns(GFN + 3, 2)));
+        self.guest_access(GFN, None);
+    }
+
+    fn unshare(&self, token: &VcpuToken) {
+        if self.call(token, GuestCall::MemUnshare(gfns(GFN + 2, 1))) == 1 {
+            self.public.fetch_and(!(1 << 2), SeqCst);
+            self.guest_access(GFN + 2, Some(SECRET + 2));
+        }
+        self.call(token, GuestCall::MemUnshare(gfns(GFN, 2)));
+        self.guest_access(GFN + 2, None);
+    }
+
+    fn guest_work(&self, token: &VcpuToken) {
+        for at in GFN..GFN + 7 {
+            self.guest_access(at, None);
+        }
+        self.call(token, GuestCall::MemRelinquish(gfn(GFN + 1)));
+        self.guest_access(GFN, Some(SECRET + 0x10));
+        self.call(token, GuestCall::MemRelinquish(gfn(GFN)));
+        for at in [GFN + 1, GFN + 5] {
+            self.guest_access(at, None);
+        }
+    }
+
+    fn force(&self) {
+        let _ = retried(|| self.el2.force_reclaim(pfns(PAGE, 2)));
+        let _ = self.el2.force_reclaim(pfns(PAGE + 2, 1));
+        let _ = self.el2.force_reclaim(pfns(PAGE + 1, 1));
+    }
+
+    fn touch(&self) {
+        for page in 0..PAGES {
+            self.host_access(page, None);
+            self.host_side(Seat::Device(0), page, None);
+        }
+        // Another region: with the tables there are, a level-3 table has to be taken back.
+        self.host_access(700, None);
+        for page in [2, 0, 3] {
+            self.host_access(page, Some(0xa0_0000 + page));
+            self.host_side(Seat::Device(0), page, Some(0xd0_0000));
+        }
+    }
+
+    fn reclaim(&self) {
+        let _ = retried(|| self.el2.vm_start_teardown(self.vm));
+        let mut at = 0;
+        while at < GFNS {
+            let rest = gfns(GFN + at, GFNS - at);
+            at += retried(|| self.el2.reclaim_guest(self.vm, rest)).unwrap_or(1);
+        }
+    }
+
+    fn teardown(&self) {
+        self.reclaim();
+        for _ in 0..4 {
+            match retried(|| self.el2.vm_finish_teardown(self.vm)) {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! An `El2` on the machine with one protected guest, ready for actors.
+//!
+//! | page | at | owner at the start | holds |
+//! |---|---|---|---|
+//! | 0 | G | guest | a secret; actors may share it |
+//! | 1 | G + 1 | guest | a secret that is never shared |
+//! | 2 | G + 2 | guest, shared with the host | nothing secret; secrets only after it was unshared |
+//! | 3, 4 | none | host | what the host wrote |
+
+use crate::hardware::{Barriers, Hw};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use tenure_abi::pkvm::GuestCall;
+use tenure_abi::service::VmKind;
+use tenure_abi::{AddressWidth, FrameRange, Gfn, Pfn, VmHandle};
+use tenure_hyp::el2::{Config, El2, HostFault, Start, Stop, VmCell};
+use tenure_hyp::tracker::{Block, Chunk};
+use tenure_machine::smmu::Stream;
+use tenure_machine::step::{MAX_ACTORS, actor, quietly, violation};
+use tenure_machine::{Access, Machine, Regime, Seat};
+
+/// First frame of RAM.
+pub const RAM: u64 = 0x40000;
+/// Regions of 2 MiB.
+pub const REGIONS: u64 = 3;
+/// Frames of the hypervisor's own at its start.
+pub const OWN: u64 = 16;
+/// The run pages of the guest's two vCPUs.
+pub const RUN_PAGES: u64 = RAM + 100;
+/// Pages under test.
+pub const PAGES: u64 = 5;
+/// The first of them.
+pub const PAGE: u64 = RAM + 512;
+/// Where the guest has the first.
+pub const GFN: u64 = 0x1000;
+/// Guest frames looked at from there on.
+pub const GFNS: u64 = 8;
+/// The tag of values that only the guest may read.
+pub const SECRET: u64 = 0x5ec2_e700;
+
+const WIDTH: u8 = 39;
+
+/// `count` frames from `first` on.
+///
+/// # Panics
+/// If there are none such.
+pub fn pfns(first: u64, count: u64) -> FrameRange<Pfn> {
+    FrameRange::new(pfn(first), count, AddressWidth::MAX).expect("a range of the tests")
+}
+
+/// As [`pfns`].
+///
+/// # Panics
+/// As there.
+pub fn gfns(first: u64, count: u64) -> FrameRange<Gfn> {
+    FrameRange::new(gfn(first), count, AddressWidth::GUEST_MAX).expect("a range of the tests")
+}
+
+/// One frame.
+///
+/// # Panics
+/// Beyond 52-bit addresses.
+pub fn pfn(number: u64) -> Pfn {
+    Pfn::new(number).expect("a frame of the tests")
+}
+
+/// One guest frame.
+///
+/// # Panics
+/// As [`pfn`].
+pub fn gfn(number: u64) -> Gfn {
+    Gfn::new(number).expect("a frame of the tests")
+}
+
+/// Everything actors share.
+pub struct World<'m> {
+    /// The machine.
+    pub hw: &'m Hw,
+    /// The code under test.
+    pub el2: El2<'m, Hw>,
+    /// Its guest.
+    pub vm: VmHandle,
+    /// The guest's registers while a vCPU of it runs.
+    pub guest: Regime,
+    /// The host's.
+    pub host: Regime,
+    /// Pages that the guest ever began to share: what it wrote there is no secret.
+    pub public: AtomicU64,
+}
+
+/// Builds a world, nobody else running, and hands it to `f`.
+///
+/// # Panics
+/// If the set-up is refused.
+pub fn with_world(barriers: Barriers, f: impl FnOnce(&World<'_>)) {
+    let machine = Machine::new(pfns(RAM, REGIONS * 512), MAX_ACTORS, 1);
+    let hw = Hw::new(machine, pfns(RAM, OWN), barriers);
+    let mut directory = [0; 2];
+    let chunks = [Chunk::zeroed()];
+    let blocks: Vec<Block> = (0..REGIONS).map(|_| Block::zeroed()).collect();
+    let (ram, own) = ([pfns(RAM, REGIONS * 512)], [pfns(RAM, OWN)]);
+    let vms = [const { VmCell::new() }; 2];
+    let width = AddressWidth::new(WIDTH).expect("a width");
+    let config = Config {
+        directory: &mut directory,
+        chunks: &chunks,
+        blocks: &blocks,
+        ram: &ram,
+        own: &own,
+        devices: &[],
+        host_root: pfns(RAM, 1),
+        // One for level 2, two for the level-3 tables of three regions: one more makes El2 take one back.
+        host_tables: pfns(RAM + 1, 3),
+        vms: &vms,
+        pa: width,
+        ipa: width,
+        smmu: false,
+    };
+    let el2 = El2::new(&hw, config).expect("a sound configuration");
+    let world = World::new(&hw, el2);
+    f(&world);
+}
+
+impl<'m> World<'m> {
+    fn new(hw: &'m Hw, el2: El2<'m, Hw>) -> Self {
+        let vm = el2.vm_create(VmKind::Protected, pfns(RAM + OWN, 1)).expect("a VM");
+        el2.vm_topup(vm, pfns(RAM + OWN + 1, 6)).expect("tables");
+        el2.share_hyp(pfns(RUN_PAGES, 2)).expect("run pages");
+        for vcpu in 0..2 {
+            let start = Start { entry: GFN << 12, argument: 0 };
+            el2.vcpu_create(vm, pfn(RUN_PAGES + vcpu), start).expect("a vCPU");
+        }
+        let (token, _) = el2.vcpu_run(vm, 0).expect("it runs");
+        let guest = Regime { vttbr: el2.guest_context(&token).expect("its tables").raw(), vtcr: el2.guest_vtcr() };
+        let host = Regime { vttbr: el2.host_context().raw(), vtcr: el2.host_vtcr() };
+        let world = Self { hw, el2, vm, guest, host, public: AtomicU64::new(1 << 2) };
+        hw.machine.set_stream(0, Stream::Stage2(host));
+        for page in 0..PAGES {
+            world.host_access(page, Some(0xb0_0000 + page));
+        }
+        world.el2.donate_guest(vm, pfns(PAGE, 3), gfn(GFN)).expect("pages for the guest");
+        for page in 0..2 {
+            world.guest_access(GFN + page, Some(SECRET + page));
+        }
+        world.el2.guest_call(&token, GuestCall::MemShare(gfns(GFN + 2, 1)).to_regs());
+        world.el2.vcpu_stopped(token, Stop::plain(tenure_abi::run::StopReason::SystemOff));
+        for page in 2..PAGES {
+            world.host_access(page, None);
+        }
+        world
+    }
+
+    /// The entry of a page: who owns it and, for a guest's, at which gfn. `None` while it is being moved.
+    pub fn entry(&self, page: Pfn) -> Option<tenure_hyp::tracker::Entry> {
+        quietly(|| Some(self.el2.tracker().lock_region(page).ok()?.entry(page)))
+    }
+
+    /// An access of the host on this CPU, with the faults that it takes. `None`: refused.
+    pub fn host_access(&self, page: u64, value: Option<u64>) -> Option<u64> {
+        let seat = Seat::Cpu(actor(), self.host);
+        for _ in 0..12 {
+            if let Some(read) = self.host_side(seat, page, value) {
+                return Some(read);
+            }
+            match self.el2.host_fault((PAGE + page) << 12) {
+                HostFault::Refused => return None,
+                HostFault::Retry => tenure_machine::step::wait(),
+            }
+        }
+        None
+    }
+
+    /// One access of the host or its device, without any help.
+    pub fn host_side(&self, seat: Seat, page: u64, value: Option<u64>) -> Option<u64> {
+        let at = gfn(PAGE + page);
+        let access = match value {
+            None => self.hw.machine.load(seat, at, 0),
+            Some(value) => self.hw.machine.store(seat, at, 0, value),
+        };
+        let Access { frame, value: read } = access.ok()?;
+        // No other actor runs between the access and these checks.
+        if let Some(entry) = self.entry(frame)
+            && !entry.kind().is_some_and(tenure_hyp::tracker::Kind::host_may_touch)
+        {
+            violation(format!("I3: {seat:?} reached page {page}, which is {entry:?}"));
+        }
+        if value.is_none() && read >> 8 == SECRET >> 8 && self.public.load(SeqCst) >> page & 1 == 0 {
+            violation(format!("I5: {seat:?} read {read:#x} from page {page}"));
+        }
+        Some(read)
+    }
+
+    /// One access of the guest on this CPU. `None`: it faulted.
+    pub fn guest_access(&self, at: u64, value: Option<u64>) -> Option<u64> {
+        let seat = Seat::Cpu(actor(), self.guest);
+        let access = match value {
+            None => self.hw.machine.load(seat, gfn(at), 0),
+            Some(value) => self.hw.machine.store(seat, gfn(at), 0, value),
+        };
+        let Access { frame, value: read } = access.ok()?;
+        if let Some(entry) = self.entry(frame)
+            && entry.guest() != Some((self.vm.slot(), gfn(at)))
+        {
+            violation(format!("I6: the guest reached {frame:?} at {at:#x}, which is {entry:?}"));
+        }
+        Some(read)
+    }
+}
