@@ -61,7 +61,7 @@ const BUGS: &[Change] = &[
         file: "el2/host_map.rs",
         old: "        match self.tracker.lock_region(pfn) {\n            Ok(mut guard) =>",
         new: "        match self.tracker.lock_region(pfn) {\n            \
-              Ok(guard) if crate::planted::is(crate::planted::Bug::PteWithoutLock) => {\n                \
+              Ok(guard) if guard.uniform().is_none() && crate::planted::is(crate::planted::Bug::PteWithoutLock) => {\n                \
               let may = guard.entry(pfn).kind().is_some_and(crate::tracker::Kind::host_may_touch);\n                \
               drop(guard);\n                \
               match may {\n                    \

@@ -7,7 +7,7 @@ use tenure_abi::run::StopReason;
 use tenure_abi::{Error, Located};
 use tenure_hyp::el2::{GuestOutcome, Stop, VcpuToken};
 use tenure_machine::Seat;
-use tenure_machine::step::wait;
+use tenure_machine::step::{draw, note, wait};
 
 /// What one actor does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +58,12 @@ impl Op {
     }
 }
 
+/// Notes how a call ended.
+fn noted<T>(done: &'static str, refused: &'static str, answer: Result<T, Located<Error>>) -> Result<T, Located<Error>> {
+    note(if answer.is_ok() { done } else { refused });
+    answer
+}
+
 /// Calls again while the answer is `Retry` or `Busy`, a bounded number of times.
 fn retried<T>(mut call: impl FnMut() -> Result<T, Located<Error>>) -> Result<T, Located<Error>> {
     for _ in 0..20 {
@@ -94,20 +100,25 @@ impl World<'_> {
     }
 
     fn donate(&self) {
-        let _ = retried(|| self.el2.donate_guest(self.vm, pfns(PAGE + 3, 1), gfn(GFN + 3)));
-        let _ = retried(|| self.el2.donate_guest(self.vm, pfns(PAGE, 1), gfn(GFN + 5)));
-        let _ = retried(|| self.el2.donate_guest(self.vm, pfns(PAGE + 1, 1), gfn(GFN + 6)));
+        for (page, at) in [(3, 3), (0, 5), (1, 6)] {
+            let answer = retried(|| self.el2.donate_guest(self.vm, pfns(PAGE + page, 1), gfn(GFN + at)));
+            let _ = noted("donated", "donate refused", answer);
+        }
     }
 
     fn share(&self, token: &VcpuToken) {
         self.public.fetch_or(1 | 1 << 3, SeqCst);
-        self.call(token, GuestCall::MemShare(gfns(GFN, 1)));
-        self.call(token, GuestCall::MemShare(gfns(GFN + 3, 2)));
+        for at in [0, 3] {
+            let shared = self.call(token, GuestCall::MemShare(gfns(GFN + at, 1 + at / 3))) != 0;
+            note(if shared { "shared" } else { "share refused" });
+        }
         self.guest_access(GFN, None);
     }
 
     fn unshare(&self, token: &VcpuToken) {
-        if self.call(token, GuestCall::MemUnshare(gfns(GFN + 2, 1))) == 1 {
+        let unshared = self.call(token, GuestCall::MemUnshare(gfns(GFN + 2, 1))) == 1;
+        note(if unshared { "unshared" } else { "unshare refused" });
+        if unshared {
             self.public.fetch_and(!(1 << 2), SeqCst);
             self.guest_access(GFN + 2, Some(SECRET + 2));
         }
@@ -119,7 +130,9 @@ impl World<'_> {
         for at in GFN..GFN + 7 {
             self.guest_access(at, None);
         }
-        self.call(token, GuestCall::MemRelinquish(gfn(GFN + 1)));
+        let (there, _) = (self.guest_access(GFN + 1, None), self.call(token, GuestCall::MemRelinquish(gfn(GFN + 1))));
+        let gone = self.guest_access(GFN + 1, None).is_none();
+        note(if there.is_some() && gone { "relinquished" } else { "relinquish refused" });
         self.guest_access(GFN, Some(SECRET + 0x10));
         self.call(token, GuestCall::MemRelinquish(gfn(GFN)));
         for at in [GFN + 1, GFN + 5] {
@@ -128,14 +141,17 @@ impl World<'_> {
     }
 
     fn force(&self) {
-        let _ = retried(|| self.el2.force_reclaim(pfns(PAGE, 2)));
-        let _ = self.el2.force_reclaim(pfns(PAGE + 2, 1));
-        let _ = self.el2.force_reclaim(pfns(PAGE + 1, 1));
+        for (page, pages) in [(0, 2), (2, 1), (1, 1)] {
+            let answer = retried(|| self.el2.force_reclaim(pfns(PAGE + page, pages)));
+            let _ = noted("forced", "force refused", answer);
+        }
     }
 
     fn touch(&self) {
-        for page in 0..PAGES {
-            self.host_access(page, None);
+        let first = draw(PAGES);
+        for page in (first..PAGES).chain(0..first) {
+            let read = self.host_access(page, None);
+            note(if read.is_some() { "host read" } else { "host refused" });
             self.host_side(Seat::Device(0), page, None);
         }
         // Another region: with the tables there are, a level-3 table has to be taken back.
@@ -151,7 +167,8 @@ impl World<'_> {
         let mut at = 0;
         while at < GFNS {
             let rest = gfns(GFN + at, GFNS - at);
-            at += retried(|| self.el2.reclaim_guest(self.vm, rest)).unwrap_or(1);
+            let answer = retried(|| self.el2.reclaim_guest(self.vm, rest));
+            at += noted("reclaimed", "reclaim refused", answer).unwrap_or(1);
         }
     }
 
@@ -159,7 +176,8 @@ impl World<'_> {
         self.reclaim();
         for _ in 0..4 {
             match retried(|| self.el2.vm_finish_teardown(self.vm)) {
-                Ok(0) | Err(_) => return,
+                Ok(0) => return note("ended"),
+                Err(_) => return note("end refused"),
                 Ok(_) => {}
             }
         }

@@ -6,6 +6,7 @@
 
 use crate::step::{Dice, Manner, State, with};
 use shuttle::scheduler::{Schedule, Scheduler, Task, TaskId};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What to explore.
@@ -19,8 +20,6 @@ pub struct Plan {
     pub schedules: u64,
     /// How many actors the scenario starts.
     pub actors: usize,
-    /// About how many primitives one actor has; later ones are never stalled at.
-    pub length: u64,
     /// In schedule `i` the request number `1 + i % n` at a seam is refused.
     pub faults: Option<u64>,
 }
@@ -28,7 +27,7 @@ pub struct Plan {
 impl Plan {
     /// `schedules` schedules of `actors` actors, without failures.
     pub const fn new(seed: u64, schedules: u64, actors: usize) -> Self {
-        Self { seed, first: 0, schedules, actors, length: 400, faults: None }
+        Self { seed, first: 0, schedules, actors, faults: None }
     }
 }
 
@@ -42,12 +41,14 @@ pub struct Found {
 }
 
 /// What an exploration came to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Outcome {
     /// Schedules run to their end.
     pub schedules: u64,
     /// Primitives done in all of them.
     pub primitives: u64,
+    /// How often something happened that was [noted](crate::step::note).
+    pub notes: BTreeMap<&'static str, u64>,
     /// The first schedule that went wrong; none were run after it.
     pub found: Option<Found>,
 }
@@ -57,7 +58,11 @@ impl Plan {
         let mut dice = Dice::new(self.seed ^ number.wrapping_mul(0x2545_f491_4f6c_dd1d));
         let manner = match number % 2 {
             0 => Manner::Chance(1 + dice.below(6) as u32),
-            _ => Manner::Stall { actor: 1 + dice.below(self.actors as u64) as usize, at: 1 + dice.below(self.length) },
+            _ => {
+                // Short scenarios and long ones alike: among the first 8, 16, … 512.
+                let among = 8 << dice.below(7);
+                Manner::Stall { actor: 1 + dice.below(self.actors as u64) as usize, at: 1 + dice.below(among) }
+            }
         };
         let fail_at = self.faults.and_then(|n| number.checked_rem(n)).map(|n| n + 1);
         State::new(dice.roll(), manner, fail_at)
@@ -79,6 +84,9 @@ impl Drawn {
             state.loud = false;
             outcome.schedules += 1;
             outcome.primitives += state.primitives;
+            for (what, times) in core::mem::take(&mut state.notes) {
+                *outcome.notes.entry(what).or_default() += times;
+            }
             if !state.found.is_empty() {
                 let what = core::mem::take(&mut state.found);
                 outcome.found = Some(Found { schedule: self.next - 1, what });
@@ -115,7 +123,8 @@ impl Scheduler for Shared<'_> {
             };
             let count = others().count() as u64;
             let chosen = match count {
-                0 => runnable.first(),
+                // Nobody but the one that gives way: better it than the one that is stalled.
+                0 => runnable.iter().find(|task| Some(number(task)) != stalled).or(runnable.first()),
                 _ => others().nth(state.dice.below(count) as usize),
             };
             if let Some(task) = chosen {
@@ -136,7 +145,7 @@ impl Scheduler for Shared<'_> {
 /// The scenario starts its actors with `shuttle`'s threads (`shuttle::thread::scope`), says [`loudly`] around them, and reports
 /// with [`violation`](crate::step::violation). A panic counts as one.
 pub fn explore(plan: Plan, scenario: impl Fn() + Send + Sync + 'static) -> Outcome {
-    let outcome = Box::leak(Box::new(std::sync::Mutex::new(Outcome { schedules: 0, primitives: 0, found: None })));
+    let outcome = Box::leak(Box::new(std::sync::Mutex::new(Outcome::default())));
     let outcome: &'static std::sync::Mutex<Outcome> = outcome;
     let mut config = shuttle::Config::new();
     config.stack_size = 0x40000;

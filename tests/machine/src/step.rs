@@ -7,6 +7,7 @@
 //! page filled word by word) are thinned out: the 9th and later in a row count only each 64th time.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 
 /// What an actor is about to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +95,7 @@ pub(crate) struct State {
     pub(crate) seams: u64,
     pub(crate) fail_at: Option<u64>,
     pub(crate) found: Vec<String>,
+    pub(crate) notes: BTreeMap<&'static str, u64>,
 }
 
 /// How many actors a schedule can have, the one that starts the others included.
@@ -116,6 +118,7 @@ impl State {
             seams: 0,
             fail_at,
             found: Vec::new(),
+            notes: BTreeMap::new(),
         }
     }
 
@@ -214,4 +217,14 @@ pub fn violation(what: impl Into<String>) {
             state.found.push(what);
         }
     });
+}
+
+/// Counts that something happened: an exploration in which it never does has shown nothing about it.
+pub fn note(what: &'static str) {
+    with(|state| *state.notes.entry(what).or_default() += 1);
+}
+
+/// A number below `end` that belongs to the schedule: for set-ups that differ from schedule to schedule.
+pub fn draw(end: u64) -> u64 {
+    with(|state| state.dice.below(end))
 }

@@ -1,7 +1,7 @@
 //! What a CPU remembers of walks.
 //!
 //! It forgets nothing by itself. An invalidation marks what it names, on every CPU, as leaving; only when the CPU that issued
-//! it has completed a DSB is it gone. Until then it may still be used, and here it is, whenever there is a choice.
+//! it has completed a DSB is it gone. Until then it may still be used, or not: that is drawn at each access.
 //!
 //! | entry | made by | TLBI by IPA | TLBI of stage 1 | TLBI of the VMID |
 //! |---|---|---|---|---|
@@ -12,6 +12,7 @@
 //! A combined entry is what makes the second half of the sequence necessary, and the DSB between the halves: one that is
 //! made from a leaving entry after the stage-1 invalidation survives it.
 
+use crate::step::draw;
 use crate::walk::{Leaf, Step};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +73,7 @@ pub(crate) enum What {
 impl Tlb {
     /// The leaf to use for guest frame `number`. Using a stage-2 entry makes a combined one.
     pub(crate) fn hit(&mut self, vmid: u16, number: u64) -> Option<Leaf> {
+        self.0.retain(|r| r.leaving.is_none() || r.vmid != vmid || !r.entry.covers(number) || draw(2) == 0);
         let mine = |r: &&Remembered| r.vmid == vmid && r.entry.covers(number);
         let combined = self.0.iter().filter(mine).find_map(|r| match r.entry {
             Entry::Combined(leaf) => Some(leaf),

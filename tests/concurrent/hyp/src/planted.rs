@@ -1,10 +1,9 @@
 //! Which ordering bug is planted now.
 
-use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+use std::cell::Cell;
 
 /// A bug that tests must find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Bug {
     /// None: the product as it is.
     None,
@@ -22,14 +21,17 @@ pub enum Bug {
     ScrubAfterPublish,
 }
 
-static PLANTED: AtomicU8 = AtomicU8::new(0);
+thread_local! {
+    // All actors of a schedule run on the thread that explores it, so tests beside each other do not meet.
+    static PLANTED: Cell<Bug> = const { Cell::new(Bug::None) };
+}
 
-/// Plants `bug` in place of the one before, for the whole process.
+/// Plants `bug` in place of the one before, for what this thread explores.
 pub fn plant(bug: Bug) {
-    PLANTED.store(bug as u8, SeqCst);
+    PLANTED.set(bug);
 }
 
 /// Whether `bug` is planted.
 pub(crate) fn is(bug: Bug) -> bool {
-    PLANTED.load(SeqCst) == bug as u8
+    PLANTED.get() == bug
 }
