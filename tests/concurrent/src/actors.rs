@@ -123,16 +123,20 @@ impl World<'_> {
             self.guest_access(GFN + 2, Some(SECRET + 2));
         }
         self.call(token, GuestCall::MemUnshare(gfns(GFN, 2)));
-        self.guest_access(GFN + 2, None);
+        if unshared {
+            self.guest_finds(GFN + 2, SECRET + 2);
+        }
+        self.guest_finds(GFN + 1, SECRET + 1);
     }
 
     fn guest_work(&self, token: &VcpuToken) {
         for at in GFN..GFN + 7 {
             self.guest_access(at, None);
         }
-        let (there, _) = (self.guest_access(GFN + 1, None), self.call(token, GuestCall::MemRelinquish(gfn(GFN + 1))));
+        let there = self.guest_finds(GFN + 1, SECRET + 1);
+        self.call(token, GuestCall::MemRelinquish(gfn(GFN + 1)));
         let gone = self.guest_access(GFN + 1, None).is_none();
-        note(if there.is_some() && gone { "relinquished" } else { "relinquish refused" });
+        note(if there && gone { "relinquished" } else { "relinquish refused" });
         self.guest_access(GFN, Some(SECRET + 0x10));
         self.call(token, GuestCall::MemRelinquish(gfn(GFN)));
         for at in [GFN + 1, GFN + 5] {

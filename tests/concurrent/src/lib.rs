@@ -39,7 +39,8 @@ pub fn race(plan: Plan, barriers: Barriers, actors: &'static [fn(&World<'_>, u64
 
 /// Every unordered pair of operations, each with itself too.
 pub fn pairs() -> impl Iterator<Item = [Op; 2]> {
-    let from = |first: Op| Op::ALL.into_iter().filter(move |&second| second >= first).map(move |second| [first, second]);
+    let from =
+        |first: Op| Op::ALL.into_iter().filter(move |&second| second >= first).map(move |second| [first, second]);
     Op::ALL.into_iter().flat_map(from)
 }
 

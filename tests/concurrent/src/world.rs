@@ -39,6 +39,13 @@ pub const SECRET: u64 = 0x5ec2_e700;
 
 const WIDTH: u8 = 39;
 
+/// The words of a page that are looked at: a scrub does one half, then the other.
+const WORDS: [usize; 2] = [0, 511];
+
+fn any_word() -> usize {
+    if draw(2) == 0 { WORDS[0] } else { WORDS[1] }
+}
+
 /// `count` frames from `first` on.
 ///
 /// # Panics
@@ -175,8 +182,8 @@ impl<'m> World<'m> {
     pub fn host_side(&self, seat: Seat, page: u64, value: Option<u64>) -> Option<u64> {
         let at = gfn(PAGE + page);
         let access = match value {
-            None => self.hw.machine.load(seat, at, 0),
-            Some(value) => self.hw.machine.store(seat, at, 0, value),
+            None => self.hw.machine.load(seat, at, any_word()),
+            Some(value) => self.hw.machine.store(seat, at, any_word(), value),
         };
         let Access { frame, value: read } = access.ok()?;
         // No other actor runs between the access and these checks.
@@ -191,12 +198,26 @@ impl<'m> World<'m> {
         Some(read)
     }
 
-    /// One access of the guest on this CPU. `None`: it faulted.
+    /// The guest reads what it keeps to itself at `at`: it finds what it wrote, if anything.
+    pub fn guest_finds(&self, at: u64, value: u64) -> bool {
+        let read = self.guest_access(at, None);
+        if let Some(read) = read
+            && read != value
+        {
+            violation(format!("I3: the guest wrote {value:#x} at {at:#x} and reads {read:#x}"));
+        }
+        read.is_some()
+    }
+
+    /// One access of the guest on this CPU, a store to both words. `None`: it faulted.
     pub fn guest_access(&self, at: u64, value: Option<u64>) -> Option<u64> {
         let seat = Seat::Cpu(actor(), self.guest);
         let access = match value {
-            None => self.hw.machine.load(seat, gfn(at), 0),
-            Some(value) => self.hw.machine.store(seat, gfn(at), 0, value),
+            None => self.hw.machine.load(seat, gfn(at), any_word()),
+            Some(value) => {
+                let first = self.hw.machine.store(seat, gfn(at), WORDS[0], value);
+                first.and_then(|_| self.hw.machine.store(seat, gfn(at), WORDS[1], value))
+            }
         };
         let Access { frame, value: read } = access.ok()?;
         if let Some(entry) = self.entry(frame)

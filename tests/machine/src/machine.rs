@@ -90,9 +90,7 @@ impl Machine {
                 match device.0 {
                     Stream::Abort => return Err(Fault::Stream),
                     Stream::Bypass => gfn.number(),
-                    Stream::Stage2(regime) => {
-                        self.translate(&mut device.1, regime, gfn.number(), value.is_some())?
-                    }
+                    Stream::Stage2(regime) => self.translate(&mut device.1, regime, gfn.number(), value.is_some())?,
                 }
             }
         };

@@ -8,6 +8,10 @@ use crate::step::{Dice, Manner, State, with};
 use shuttle::scheduler::{Schedule, Scheduler, Task, TaskId};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bytes of each actor's stack.
+const STACK: usize = 0x40000;
 
 /// What to explore.
 #[derive(Clone, Copy, Debug)]
@@ -56,83 +60,83 @@ pub struct Outcome {
 impl Plan {
     fn state(&self, number: u64) -> State {
         let mut dice = Dice::new(self.seed ^ number.wrapping_mul(0x2545_f491_4f6c_dd1d));
-        let manner = match number % 2 {
-            0 => Manner::Chance(1 + dice.below(6) as u32),
-            _ => {
-                // Short scenarios and long ones alike: among the first 8, 16, … 512.
-                let among = 8 << dice.below(7);
-                Manner::Stall { actor: 1 + dice.below(self.actors as u64) as usize, at: 1 + dice.below(among) }
-            }
+        let manner = if number.is_multiple_of(2) {
+            Manner::Chance(1 + dice.below(6) as u32)
+        } else {
+            // Short scenarios and long ones alike: among the first 8, 16, … 512.
+            let among = 8 << dice.below(7);
+            Manner::Stall { actor: 1 + dice.below(self.actors as u64) as usize, at: 1 + dice.below(among) }
         };
         let fail_at = self.faults.and_then(|n| number.checked_rem(n)).map(|n| n + 1);
         State::new(dice.roll(), manner, fail_at)
     }
 }
 
+/// The schedules of a plan, one after the other, until one goes wrong.
 struct Drawn {
     plan: Plan,
     next: u64,
+    outcome: Arc<Mutex<Outcome>>,
 }
 
 impl Drawn {
-    /// Ends the schedule that ran; whether it went wrong.
-    fn close(&self, outcome: &mut Outcome) -> bool {
+    /// Takes the schedule that ran into account; whether it went wrong.
+    fn close(&self) -> bool {
         if self.next == self.plan.first {
             return false;
         }
-        with(|state| {
-            state.loud = false;
-            outcome.schedules += 1;
-            outcome.primitives += state.primitives;
-            for (what, times) in core::mem::take(&mut state.notes) {
-                *outcome.notes.entry(what).or_default() += times;
-            }
-            if !state.found.is_empty() {
-                let what = core::mem::take(&mut state.found);
-                outcome.found = Some(Found { schedule: self.next - 1, what });
-            }
-        });
+        let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        outcome.add(self.next - 1, Vec::new());
         outcome.found.is_some()
     }
 }
 
-struct Shared<'a>(Drawn, &'a std::sync::Mutex<Outcome>);
+impl Outcome {
+    /// Adds the schedule that just ended, with what was seen beside its own reports.
+    fn add(&mut self, number: u64, seen: Vec<String>) {
+        with(|state| {
+            state.loud = false;
+            self.schedules += 1;
+            self.primitives += state.primitives;
+            for (what, times) in core::mem::take(&mut state.notes) {
+                *self.notes.entry(what).or_default() += times;
+            }
+            let mut what = core::mem::take(&mut state.found);
+            what.extend(seen);
+            if !what.is_empty() {
+                self.found = Some(Found { schedule: number, what });
+            }
+        });
+    }
+}
 
-impl Scheduler for Shared<'_> {
+impl Scheduler for Drawn {
     fn new_execution(&mut self) -> Option<Schedule> {
-        let Self(drawn, outcome) = self;
-        let mut outcome = outcome.lock().ok()?;
-        if drawn.close(&mut outcome) || drawn.next >= drawn.plan.first + drawn.plan.schedules {
+        if self.close() || self.next >= self.plan.first + self.plan.schedules {
             return None;
         }
-        with(|state| *state = drawn.plan.state(drawn.next));
-        drawn.next += 1;
-        Some(Schedule::new(drawn.next))
+        with(|state| *state = self.plan.state(self.next));
+        self.next += 1;
+        Some(Schedule::new(self.next))
     }
 
     fn next_task(&mut self, runnable: &[&Task], current: Option<TaskId>, yields: bool) -> Option<TaskId> {
-        let chosen = with(|state| {
+        let number = |task: &Task| usize::from(task.id());
+        with(|state| {
             let stalled = match state.manner {
                 Manner::Stall { actor, .. } if state.stalled => Some(actor),
                 _ => None,
             };
-            let number = |task: &&Task| usize::from(task.id());
-            let others = || {
-                let fits = move |task: &&&Task| !(yields && Some(task.id()) == current) && Some(number(task)) != stalled;
-                runnable.iter().filter(fits)
-            };
-            let count = others().count() as u64;
-            let chosen = match count {
+            let awake = |task: &&&Task| Some(number(task)) != stalled;
+            let others = || runnable.iter().filter(awake).filter(|task| !yields || Some(task.id()) != current);
+            let task = match others().count() as u64 {
                 // Nobody but the one that gives way: better it than the one that is stalled.
-                0 => runnable.iter().find(|task| Some(number(task)) != stalled).or(runnable.first()),
-                _ => others().nth(state.dice.below(count) as usize),
-            };
-            if let Some(task) = chosen {
-                state.actor = number(task);
-            }
-            chosen.map(|task| task.id())
-        });
-        chosen
+                0 => runnable.iter().find(awake).or(runnable.first()),
+                count => others().nth(state.dice.below(count) as usize),
+            }?;
+            state.actor = number(task);
+            Some(task.id())
+        })
     }
 
     fn next_u64(&mut self) -> u64 {
@@ -145,24 +149,17 @@ impl Scheduler for Shared<'_> {
 /// The scenario starts its actors with `shuttle`'s threads (`shuttle::thread::scope`), says [`loudly`] around them, and reports
 /// with [`violation`](crate::step::violation). A panic counts as one.
 pub fn explore(plan: Plan, scenario: impl Fn() + Send + Sync + 'static) -> Outcome {
-    let outcome = Box::leak(Box::new(std::sync::Mutex::new(Outcome::default())));
-    let outcome: &'static std::sync::Mutex<Outcome> = outcome;
+    let outcome = Arc::new(Mutex::new(Outcome::default()));
     let mut config = shuttle::Config::new();
-    config.stack_size = 0x40000;
+    config.stack_size = STACK;
     config.failure_persistence = shuttle::FailurePersistence::None;
-    let scheduler = Shared(Drawn { plan, next: plan.first }, outcome);
-    let run = catch_unwind(AssertUnwindSafe(|| shuttle::Runner::new(scheduler, config).run(scenario)));
-    let mut result = outcome.lock().map_or_else(|poisoned| poisoned.into_inner().clone(), |outcome| outcome.clone());
+    let drawn = Drawn { plan, next: plan.first, outcome: Arc::clone(&outcome) };
+    let run = catch_unwind(AssertUnwindSafe(|| shuttle::Runner::new(drawn, config).run(scenario)));
+    let mut result = core::mem::take(&mut *outcome.lock().unwrap_or_else(PoisonError::into_inner));
     if let Err(panic) = run {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-        let mut what = with(|state| {
-            state.loud = false;
-            core::mem::take(&mut state.found)
-        });
-        what.push(text.unwrap_or_else(|| "a panic".to_string()));
-        result.found = Some(Found { schedule: plan.first + result.schedules, what });
-        result.schedules += 1;
+        result.add(plan.first + result.schedules, vec![text.unwrap_or_else(|| "a panic".to_string())]);
     }
     result
 }

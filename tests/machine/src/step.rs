@@ -178,16 +178,24 @@ pub fn wait() {
     }
 }
 
-/// Whether this request is the one that the plan lets fail.
-pub fn fails(_: Seam) -> bool {
+/// Whether this request is the one that the plan lets fail; that is [noted](note).
+pub fn fails(seam: Seam) -> bool {
     if !is_loud() {
         return false;
     }
     primitive(Kind::Seam);
-    with(|state| {
+    let fails = with(|state| {
         state.seams += 1;
         state.fail_at == Some(state.seams)
-    })
+    });
+    if fails {
+        note(match seam {
+            Seam::Lock => "a lock was refused",
+            Seam::TablePage => "a table page was refused",
+            Seam::Block => "a block was refused",
+        });
+    }
+    fails
 }
 
 /// The actor that runs: 0 is the one that starts the others, they count from 1 in the order of their start.

@@ -94,9 +94,9 @@ impl Tlb {
     pub(crate) fn nearest(&self, vmid: u16, number: u64) -> Option<Step> {
         let steps = self.0.iter().filter(|r| r.vmid == vmid && r.entry.covers(number));
         // Of several at one level the oldest: the least comfortable choice.
-        steps.filter_map(|r| if let Entry::Table(step) = r.entry { Some(step) } else { None }).reduce(|best, step| {
-            if step.level > best.level { step } else { best }
-        })
+        steps
+            .filter_map(|r| if let Entry::Table(step) = r.entry { Some(step) } else { None })
+            .reduce(|best, step| if step.level > best.level { step } else { best })
     }
 
     /// Remembers a walk. Answers whether it contradicts what is remembered: break before make was not kept.

@@ -120,17 +120,11 @@ pub(crate) fn walk(
                 index = number >> shift(level) & 0x1ff;
                 steps.push(Step { level, first, frames: covers, table });
             }
-            (0, false) | (3, false) => return Err(Fault::Translation(level)),
+            (0 | 3, false) => return Err(Fault::Translation(level)),
             _ if raw & 1 << 10 == 0 => return Err(Fault::AccessFlag(level)),
             _ => {
                 let leads_to = address & !(covers - 1);
-                return Ok(Leaf {
-                    first,
-                    frames: covers,
-                    leads_to,
-                    read: raw & 1 << 6 != 0,
-                    write: raw & 1 << 7 != 0,
-                });
+                return Ok(Leaf { first, frames: covers, leads_to, read: raw & 1 << 6 != 0, write: raw & 1 << 7 != 0 });
             }
         }
     }

@@ -17,7 +17,9 @@ struct Arguments {
 fn main() -> ExitCode {
     let Some(Arguments { plan, only }) = arguments() else {
         let names = Op::ALL.map(|op| format!("{op:?}")).join(" ");
-        eprintln!("usage: concurrent-run [--schedules N] [--seed S] [--first K] [--faults R] [--pair A,B]\nA, B: {names}");
+        eprintln!(
+            "usage: concurrent-run [--schedules N] [--seed S] [--first K] [--faults R] [--pair A,B]\nA, B: {names}"
+        );
         return ExitCode::from(2);
     };
     let start = Instant::now();
@@ -32,7 +34,12 @@ fn main() -> ExitCode {
             None => println!("TENURE case {name} pass"),
             Some(found) => {
                 failed = true;
-                println!("TENURE case {name} fail seed {}, schedule {}: {}", plan.seed, found.schedule, found.what.join("; "));
+                println!(
+                    "TENURE case {name} fail seed {}, schedule {}: {}",
+                    plan.seed,
+                    found.schedule,
+                    found.what.join("; ")
+                );
             }
         }
     }
@@ -60,7 +67,7 @@ fn arguments() -> Option<Arguments> {
 }
 
 fn both(names: &str) -> Option<[Op; 2]> {
-    let named = |name: &str| Op::ALL.into_iter().find(|op| format!("{op:?}").eq_ignore_ascii_case(name));
+    let find = |name: &str| Op::ALL.into_iter().find(|op| format!("{op:?}").eq_ignore_ascii_case(name));
     let (first, second) = names.split_once(',')?;
-    Some([named(first)?, named(second)?])
+    Some([find(first)?, find(second)?])
 }
