@@ -1,4 +1,5 @@
-//! Copies `tenure-arch`: table entries become words of the hosted machine, and table pages may be refused.
+//! Copies `tenure-arch`: table entries become words of the hosted machine, table pages may be refused, and a bug of `planted`
+//! can be switched on.
 
 #[path = "../copy.rs"]
 mod copy;
@@ -19,6 +20,12 @@ const CHANGES: &[Change] = &[
         new: "        let leaves = matches!(want, Want::Leaves(..) | Want::Prepared);\n        \
               if tables > 0 && !leaves && tenure_machine::step::fails(tenure_machine::step::Seam::TablePage)\n            \
               || tables > pages.available() as u64\n        {\n",
+    },
+    Change {
+        file: "stage2/forget.rs",
+        old: "        tlb.invalidate(self.context, first, super::plan::BLOCK);\n",
+        new: "        if !crate::planted::is(crate::planted::Bug::TableReusedEarly) {\n            \
+              tlb.invalidate(self.context, first, super::plan::BLOCK);\n        }\n",
     },
 ];
 

@@ -4,6 +4,7 @@ use crate::world::{GFN, GFNS, PAGE, PAGES, SECRET, World, gfn, gfns, pfns};
 use std::sync::atomic::Ordering::SeqCst;
 use tenure_abi::pkvm::GuestCall;
 use tenure_abi::run::StopReason;
+use tenure_abi::service::Prot;
 use tenure_abi::{Error, Located};
 use tenure_hyp::el2::{GuestOutcome, Stop, VcpuToken};
 use tenure_machine::Seat;
@@ -12,6 +13,10 @@ use tenure_machine::step::{draw, note, wait};
 /// What one actor does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Op {
+    /// The host lends pages 3 and 4 to the borrower, which uses them.
+    Lend,
+    /// The host takes back what it lent.
+    TakeBack,
     /// The host donates page 3, and page 0 at another gfn if it has come back.
     Donate,
     /// The guest shares page 0, and page 3 if it was donated.
@@ -32,7 +37,9 @@ pub enum Op {
 
 impl Op {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
+        Self::Lend,
+        Self::TakeBack,
         Self::Donate,
         Self::Share,
         Self::Unshare,
@@ -46,6 +53,8 @@ impl Op {
     /// Does it. `vcpu` is the vCPU that this actor may run.
     pub fn run(self, world: &World<'_>, vcpu: u64) {
         match self {
+            Self::Lend => world.lend(),
+            Self::TakeBack => world.take_back(),
             Self::Donate => world.donate(),
             Self::Share => world.on_vcpu(vcpu, |token| world.share(token)),
             Self::Unshare => world.on_vcpu(vcpu, |token| world.unshare(token)),
@@ -97,6 +106,26 @@ impl World<'_> {
             }
         }
         0
+    }
+
+    fn lend(&self) {
+        for (page, at) in [(4, 1), (3, 2)] {
+            let frames = pfns(PAGE + page, 1);
+            let answer = retried(|| self.el2.share_guest(self.borrower, frames, gfn(GFN + at), Prot::R | Prot::W));
+            let _ = noted("lent", "lend refused", answer);
+            for at in GFN..GFN + 3 {
+                self.borrower_access(at, Some(0xbb_0000));
+            }
+        }
+    }
+
+    fn take_back(&self) {
+        self.borrower_access(GFN, None);
+        for at in GFN..GFN + 3 {
+            let answer = retried(|| self.el2.unshare_guest(self.borrower, gfns(at, 1)));
+            let _ = noted("taken back", "take back refused", answer);
+            self.borrower_access(GFN, None);
+        }
     }
 
     fn donate(&self) {
@@ -158,8 +187,8 @@ impl World<'_> {
             note(if read.is_some() { "host read" } else { "host refused" });
             self.host_side(Seat::Device(0), page, None);
         }
-        // Another region: with the tables there are, a level-3 table has to be taken back.
-        self.host_access(700, None);
+        // Another region, whose level-3 table may have to come from this one.
+        self.host_access(512 + draw(PAGES), None);
         for page in [2, 0, 3] {
             self.host_access(page, Some(0xa0_0000 + page));
             self.host_side(Seat::Device(0), page, Some(0xd0_0000));

@@ -2,7 +2,9 @@
 
 use crate::world::{GFN, GFNS, OWN, PAGE, PAGES, RAM, REGIONS, RUN_PAGES, SECRET, World, gfn, gfns, pfn, pfns};
 use std::sync::atomic::Ordering::SeqCst;
-use tenure_abi::{Error, Owner, PageState};
+use tenure_abi::run::StopReason;
+use tenure_abi::{Error, Owner, PageState, VmHandle};
+use tenure_hyp::el2::Stop;
 use tenure_hyp::tracker::Kind;
 use tenure_machine::step::violation;
 
@@ -29,11 +31,10 @@ impl World<'_> {
 
     /// I1 to I3 and I6: whatever a walk or a TLB leads to is allowed by the entry.
     fn hardware(&self) {
-        let guest_vmid = self.guest.vmid();
         for cached in self.hw.machine.cached() {
             for i in 0..cached.frames {
                 let frame = pfn(cached.leads_to + i);
-                self.allowed(cached.vmid == guest_vmid, frame.number(), cached.first + i, "a TLB");
+                self.allowed(cached.vmid, frame.number(), cached.first + i, "a TLB");
             }
             if cached.leaving {
                 violation(format!("an invalidation was never completed: {cached:?}"));
@@ -44,15 +45,16 @@ impl World<'_> {
                 if found.number() != frame {
                     violation(format!("the host's map of {frame:#x} leads to {found:?}"));
                 }
-                self.allowed(false, found.number(), frame, "the host's map");
+                self.allowed(self.host.vmid(), found.number(), frame, "the host's map");
             }
         }
+        self.lent();
         if !self.is_alive() {
             return;
         }
         for at in GFN..GFN + GFNS {
             if let Ok(found) = self.hw.machine.walk(self.guest, gfn(at)) {
-                self.allowed(true, found.number(), at, "the guest's map");
+                self.allowed(self.guest.vmid(), found.number(), at, "the guest's map");
             }
         }
         for page in PAGE..PAGE + PAGES {
@@ -65,11 +67,29 @@ impl World<'_> {
         }
     }
 
-    fn allowed(&self, guest: bool, frame: u64, at: u64, who: &str) {
+    /// I2 and I4: a page counts as many mappings as the borrower has of it.
+    fn lent(&self) {
+        let Ok((token, _)) = self.el2.vcpu_run(self.borrower, 0) else { return };
+        self.el2.vcpu_stopped(token, Stop::plain(StopReason::SystemOff));
+        for page in PAGE..PAGE + PAGES {
+            let entry = self.entry(pfn(page)).filter(|entry| entry.kind() == Some(Kind::HostSharedGuests));
+            let counted = entry.map_or(0, tenure_hyp::tracker::Entry::count) as usize;
+            let mapped = (GFN..GFN + GFNS).filter(|&at| self.hw.machine.walk(self.borrowing, gfn(at)) == Ok(pfn(page)));
+            let mapped = mapped.count();
+            if mapped != counted {
+                violation(format!(
+                    "I4: {page:#x} is mapped {mapped} times by the borrower and counted {counted} times"
+                ));
+            }
+        }
+    }
+
+    fn allowed(&self, vmid: u16, frame: u64, at: u64, who: &str) {
         let Some(entry) = self.entry(pfn(frame)) else { return };
-        let fits = match guest {
-            true => entry.guest() == Some((self.vm.slot(), gfn(at))),
-            false => entry.kind().is_some_and(Kind::host_may_touch),
+        let fits = match vmid {
+            _ if vmid == self.guest.vmid() => entry.guest() == Some((self.vm.slot(), gfn(at))),
+            _ if vmid == self.borrowing.vmid() => entry.kind() == Some(Kind::HostSharedGuests),
+            _ => entry.kind().is_some_and(Kind::host_may_touch),
         };
         if !fits {
             violation(format!("I3: {who} leads {at:#x} to {frame:#x}, which is {entry:?}"));
@@ -100,23 +120,10 @@ impl World<'_> {
     /// I4 and I9: the guest can be ended, which it can only if its counters say that it has nothing, and then every page but
     /// the hypervisor's own is the host's.
     fn drain(&self) {
-        let _ = self.el2.vm_start_teardown(self.vm);
-        for at in GFN..GFN + GFNS {
-            match self.el2.reclaim_guest(self.vm, gfns(at, 1)) {
-                Ok(_) => {}
-                Err(refused) if matches!(refused.error, Error::NotFound | Error::Invalid) => {}
-                Err(refused) => violation(format!("{at:#x} cannot be reclaimed: {refused:?}")),
-            }
+        for vm in [self.vm, self.borrower] {
+            self.end(vm);
         }
-        loop {
-            match self.el2.vm_finish_teardown(self.vm) {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(refused) if refused.error == Error::Invalid => break,
-                Err(refused) => return violation(format!("I4: the guest cannot be ended: {refused:?}")),
-            }
-        }
-        if let Err(refused) = self.el2.unshare_hyp(pfns(RUN_PAGES, 2)) {
+        if let Err(refused) = self.el2.unshare_hyp(pfns(RUN_PAGES, 3)) {
             violation(format!("I4: a run page is still pinned: {refused:?}"));
         }
         for frame in RAM + OWN..RAM + REGIONS * 512 {
@@ -127,6 +134,29 @@ impl World<'_> {
         }
         if self.hw.attached() != 0 {
             violation(format!("{} pages are still mapped at EL2", self.hw.attached()));
+        }
+    }
+
+    fn end(&self, vm: VmHandle) {
+        let _ = self.el2.vm_start_teardown(vm);
+        for at in GFN..GFN + GFNS {
+            let answer = match vm == self.borrower {
+                true => self.el2.unshare_guest(vm, gfns(at, 1)),
+                false => self.el2.reclaim_guest(vm, gfns(at, 1)),
+            };
+            match answer {
+                Ok(_) => {}
+                Err(refused) if matches!(refused.error, Error::NotFound | Error::Invalid) => {}
+                Err(refused) => violation(format!("{at:#x} cannot be taken back: {refused:?}")),
+            }
+        }
+        loop {
+            match self.el2.vm_finish_teardown(vm) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(refused) if refused.error == Error::Invalid => return,
+                Err(refused) => return violation(format!("I4: {vm:?} cannot be ended: {refused:?}")),
+            }
         }
     }
 }

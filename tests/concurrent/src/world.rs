@@ -1,19 +1,21 @@
-//! An `El2` on the machine with one protected guest, ready for actors.
+//! An `El2` on the machine with a protected guest and one that borrows, ready for actors.
 //!
 //! | page | at | owner at the start | holds |
 //! |---|---|---|---|
 //! | 0 | G | guest | a secret; actors may share it |
 //! | 1 | G + 1 | guest | a secret that is never shared |
 //! | 2 | G + 2 | guest, shared with the host | nothing secret; secrets only after it was unshared |
-//! | 3, 4 | none | host | what the host wrote |
+//! | 3 | none | host | what the host wrote |
+//! | 4 | G of the borrower | host, lent once | what the host wrote |
 
 use crate::hardware::{Barriers, Hw};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use tenure_abi::pkvm::GuestCall;
-use tenure_abi::service::VmKind;
+use tenure_abi::run::StopReason;
+use tenure_abi::service::{Prot, VmKind};
 use tenure_abi::{AddressWidth, FrameRange, Gfn, Pfn, VmHandle};
 use tenure_hyp::el2::{Config, El2, HostFault, Start, Stop, VmCell};
-use tenure_hyp::tracker::{Block, Chunk};
+use tenure_hyp::tracker::{Block, Chunk, Entry, Kind};
 use tenure_machine::smmu::Stream;
 use tenure_machine::step::{MAX_ACTORS, actor, draw, quietly, violation};
 use tenure_machine::{Access, Machine, Regime, Seat};
@@ -24,8 +26,8 @@ pub const RAM: u64 = 0x40000;
 pub const REGIONS: u64 = 3;
 /// Frames of the hypervisor's own at its start.
 pub const OWN: u64 = 16;
-/// The run pages of the guest's two vCPUs.
-pub const RUN_PAGES: u64 = RAM + 100;
+/// The run pages of the guest's two vCPUs, in another region.
+pub const RUN_PAGES: u64 = RAM + 1024 + 100;
 /// Pages under test.
 pub const PAGES: u64 = 5;
 /// The first of them.
@@ -84,8 +86,12 @@ pub struct World<'m> {
     pub hw: &'m Hw,
     /// The code under test.
     pub el2: El2<'m, Hw>,
-    /// Its guest.
+    /// Its protected guest.
     pub vm: VmHandle,
+    /// The guest that borrows host pages.
+    pub borrower: VmHandle,
+    /// The borrower's registers.
+    pub borrowing: Regime,
     /// The guest's registers while a vCPU of it runs.
     pub guest: Regime,
     /// The host's.
@@ -115,8 +121,8 @@ pub fn with_world(barriers: Barriers, f: impl FnOnce(&World<'_>)) {
         own: &own,
         devices: &[],
         host_root: pfns(RAM, 1),
-        // One for level 2, two for the level-3 tables of three regions: one more makes El2 take one back.
-        host_tables: pfns(RAM + 1, 3),
+        // One for level 2, one or two for the level-3 tables of two regions: with one, El2 has to take it back from a region.
+        host_tables: pfns(RAM + 1, 2 + draw(2)),
         vms: &vms,
         pa: width,
         ipa: width,
@@ -131,15 +137,21 @@ impl<'m> World<'m> {
     fn new(hw: &'m Hw, el2: El2<'m, Hw>) -> Self {
         let vm = el2.vm_create(VmKind::Protected, pfns(RAM + OWN, 1)).expect("a VM");
         el2.vm_topup(vm, pfns(RAM + OWN + 1, 6)).expect("tables");
-        el2.share_hyp(pfns(RUN_PAGES, 2)).expect("run pages");
+        el2.share_hyp(pfns(RUN_PAGES, 3)).expect("run pages");
         for vcpu in 0..2 {
             let start = Start { entry: GFN << 12, argument: 0 };
             el2.vcpu_create(vm, pfn(RUN_PAGES + vcpu), start).expect("a vCPU");
         }
         let (token, _) = el2.vcpu_run(vm, 0).expect("it runs");
         let guest = Regime { vttbr: el2.guest_context(&token).expect("its tables").raw(), vtcr: el2.guest_vtcr() };
+        let borrower = el2.vm_create(VmKind::NonProtected, pfns(RAM + OWN + 10, 1)).expect("a VM");
+        el2.vm_topup(borrower, pfns(RAM + OWN + 11, 3)).expect("tables");
+        el2.vcpu_create(borrower, pfn(RUN_PAGES + 2), Start { entry: GFN << 12, argument: 0 }).expect("a vCPU");
+        let (other, _) = el2.vcpu_run(borrower, 0).expect("it runs");
+        let borrowing = Regime { vttbr: el2.guest_context(&other).expect("its tables").raw(), vtcr: el2.guest_vtcr() };
+        el2.vcpu_stopped(other, Stop::plain(StopReason::SystemOff));
         let host = Regime { vttbr: el2.host_context().raw(), vtcr: el2.host_vtcr() };
-        let world = Self { hw, el2, vm, guest, host, public: AtomicU64::new(1 << 2) };
+        let world = Self { hw, el2, vm, borrower, borrowing, guest, host, public: AtomicU64::new(1 << 2) };
         hw.machine.set_stream(0, Stream::Stage2(host));
         for page in 0..PAGES {
             world.host_access(page, Some(0xb0_0000 + page));
@@ -149,7 +161,8 @@ impl<'m> World<'m> {
             world.guest_access(GFN + page, Some(SECRET + page));
         }
         world.el2.guest_call(&token, GuestCall::MemShare(gfns(GFN + 2, 1)).to_regs());
-        world.el2.vcpu_stopped(token, Stop::plain(tenure_abi::run::StopReason::SystemOff));
+        world.el2.vcpu_stopped(token, Stop::plain(StopReason::SystemOff));
+        world.el2.share_guest(borrower, pfns(PAGE + 4, 1), gfn(GFN), Prot::R | Prot::W).expect("a page to borrow");
         // What the host has mapped when the others start differs from schedule to schedule.
         let touched = draw(1 << PAGES);
         for page in (0..PAGES).filter(|page| touched >> page & 1 != 0) {
@@ -159,7 +172,7 @@ impl<'m> World<'m> {
     }
 
     /// The entry of a page: who owns it and, for a guest's, at which gfn. `None` while it is being moved.
-    pub fn entry(&self, page: Pfn) -> Option<tenure_hyp::tracker::Entry> {
+    pub fn entry(&self, page: Pfn) -> Option<Entry> {
         quietly(|| Some(self.el2.tracker().lock_region(page).ok()?.entry(page)))
     }
 
@@ -188,12 +201,31 @@ impl<'m> World<'m> {
         let Access { frame, value: read } = access.ok()?;
         // No other actor runs between the access and these checks.
         if let Some(entry) = self.entry(frame)
-            && !entry.kind().is_some_and(tenure_hyp::tracker::Kind::host_may_touch)
+            && !entry.kind().is_some_and(Kind::host_may_touch)
         {
             violation(format!("I3: {seat:?} reached page {page}, which is {entry:?}"));
         }
+        if frame != pfn(PAGE + page) {
+            violation(format!("I3: {seat:?} reached {frame:?} in place of page {page}"));
+        }
         if value.is_none() && read >> 8 == SECRET >> 8 && self.public.load(SeqCst) >> page & 1 == 0 {
             violation(format!("I5: {seat:?} read {read:#x} from page {page}"));
+        }
+        Some(read)
+    }
+
+    /// One access of the borrower on this CPU. `None`: it faulted.
+    pub fn borrower_access(&self, at: u64, value: Option<u64>) -> Option<u64> {
+        let seat = Seat::Cpu(actor(), self.borrowing);
+        let access = match value {
+            None => self.hw.machine.load(seat, gfn(at), any_word()),
+            Some(value) => self.hw.machine.store(seat, gfn(at), any_word(), value),
+        };
+        let Access { frame, value: read } = access.ok()?;
+        if let Some(entry) = self.entry(frame)
+            && entry.kind() != Some(Kind::HostSharedGuests)
+        {
+            violation(format!("I2: the borrower reached {frame:?} at {at:#x}, which is {entry:?}"));
         }
         Some(read)
     }

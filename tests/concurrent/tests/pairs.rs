@@ -11,7 +11,11 @@ const SCHEDULES: u64 = if cfg!(debug_assertions) { 40 } else { 500 };
 const REQUESTS: u64 = 60;
 
 /// What has to have happened somewhere, or the pairs have shown nothing about it.
-const HAPPENS: [&str; 16] = [
+const HAPPENS: [&str; 20] = [
+    "lent",
+    "lend refused",
+    "taken back",
+    "take back refused",
     "donated",
     "donate refused",
     "shared",

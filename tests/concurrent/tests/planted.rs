@@ -97,6 +97,11 @@ fn a_forced_reclaim_that_does_not_compare_the_gfn_again_is_found() {
 }
 
 #[test]
+fn a_table_reused_before_the_tlbi_is_found() {
+    finds(Bug::TableReusedEarly, Barriers::All, &[TOUCH, TOUCH], "in place of");
+}
+
+#[test]
 fn a_live_count_written_after_publication_is_found() {
     finds(Bug::CountAfterPublish, Barriers::All, &[DONATE, GUEST], "I9");
 }

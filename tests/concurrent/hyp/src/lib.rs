@@ -1,5 +1,5 @@
 //! `tenure-hyp` as it is, but for the changes that `build.rs` lists.
 
-pub mod planted;
+pub use tenure_arch::planted;
 
 include!(concat!(env!("OUT_DIR"), "/src/lib.rs"));

@@ -17,6 +17,8 @@ pub enum Bug {
     GfnNotCompared,
     /// A region's live count is written after its word was published.
     CountAfterPublish,
+    /// A level-3 table is taken back without an invalidation.
+    TableReusedEarly,
     /// Scrubbing happens after the page was published to the host.
     ScrubAfterPublish,
 }
@@ -32,6 +34,6 @@ pub fn plant(bug: Bug) {
 }
 
 /// Whether `bug` is planted.
-pub(crate) fn is(bug: Bug) -> bool {
+pub fn is(bug: Bug) -> bool {
     PLANTED.get() == bug
 }
