@@ -22,6 +22,12 @@ const CHANGES: &[Change] = &[
               || tables > pages.available() as u64\n        {\n",
     },
     Change {
+        file: "stage2/change.rs",
+        old: "        broken.invalidate(self, tlb);\n",
+        new: "        if !broken.splits || !crate::planted::is(crate::planted::Bug::MakeBeforeBreak) {\n            \
+              broken.invalidate(self, tlb);\n        }\n",
+    },
+    Change {
         file: "stage2/forget.rs",
         old: "        tlb.invalidate(self.context, first, super::plan::BLOCK);\n",
         new: "        if !crate::planted::is(crate::planted::Bug::TableReusedEarly) {\n            \

@@ -1,6 +1,8 @@
 //! What must hold when all actors are done, on the machine and in the records.
 
-use crate::world::{GFN, GFNS, OWN, PAGE, PAGES, RAM, REGIONS, RUN_PAGES, SECRET, World, gfn, gfns, pfn, pfns};
+use crate::world::{
+    BLOCK, BLOCK_GFN, GFN, GFNS, OWN, PAGE, PAGES, RAM, REGIONS, RUN_PAGES, SECRET, World, gfn, gfns, pfn, pfns,
+};
 use std::sync::atomic::Ordering::SeqCst;
 use tenure_abi::run::StopReason;
 use tenure_abi::{Error, Owner, PageState, VmHandle};
@@ -57,7 +59,13 @@ impl World<'_> {
                 self.allowed(self.guest.vmid(), found.number(), at, "the guest's map");
             }
         }
-        for page in PAGE..PAGE + PAGES {
+        let block = if self.block { 512 } else { 0 };
+        for at in BLOCK_GFN..BLOCK_GFN + block {
+            if let Ok(found) = self.hw.machine.walk(self.guest, gfn(at)) {
+                self.allowed(self.guest.vmid(), found.number(), at, "the guest's map");
+            }
+        }
+        for page in (PAGE..PAGE + PAGES).chain(BLOCK..BLOCK + block) {
             let owner = self.entry(pfn(page)).and_then(tenure_hyp::tracker::Entry::guest);
             if let Some((_, at)) = owner
                 && self.hw.machine.walk(self.guest, at) != Ok(pfn(page))
@@ -149,6 +157,14 @@ impl World<'_> {
                 Err(refused) if matches!(refused.error, Error::NotFound | Error::Invalid) => {}
                 Err(refused) => violation(format!("{at:#x} cannot be taken back: {refused:?}")),
             }
+        }
+        let mut at = if vm == self.vm && self.block { 0 } else { 512 };
+        while at < 512 {
+            at += match self.el2.reclaim_guest(vm, gfns(BLOCK_GFN + at, 512 - at)) {
+                Ok(pages) => pages,
+                Err(refused) if matches!(refused.error, Error::NotFound | Error::Invalid) => 1,
+                Err(refused) => return violation(format!("{at} of the block cannot be taken back: {refused:?}")),
+            };
         }
         loop {
             match self.el2.vm_finish_teardown(vm) {

@@ -16,15 +16,15 @@ pub mod world;
 pub use actors::Op;
 pub use hardware::Barriers;
 pub use tenure_hyp::planted::{Bug, plant};
-pub use world::{World, with_world};
+pub use world::{Setup, World, with_world};
 
 use tenure_machine::schedule::{Outcome, Plan, explore, loudly};
 use tenure_machine::step::quietly;
 
 /// Explores what happens when `actors` work at the same time, each on a CPU of its own.
-pub fn race(plan: Plan, barriers: Barriers, actors: &'static [fn(&World<'_>, u64)]) -> Outcome {
+pub fn race(plan: Plan, setup: Setup, actors: &'static [fn(&World<'_>, u64)]) -> Outcome {
     explore(Plan { actors: actors.len(), ..plan }, move || {
-        with_world(barriers, |world| {
+        with_world(setup, |world| {
             loudly(|| {
                 shuttle::thread::scope(|scope| {
                     for (&act, vcpu) in actors.iter().zip(0..) {
@@ -47,7 +47,7 @@ pub fn pairs() -> impl Iterator<Item = [Op; 2]> {
 /// Explores a pair of operations, with a host beside them that reads and writes every page.
 pub fn pair(plan: Plan, [first, second]: [Op; 2]) -> Outcome {
     explore(Plan { actors: 3, ..plan }, move || {
-        with_world(Barriers::All, |world| {
+        with_world(Setup::default(), |world| {
             loudly(|| {
                 shuttle::thread::scope(|scope| {
                     scope.spawn(|| first.run(world, 0));

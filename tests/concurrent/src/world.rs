@@ -23,7 +23,7 @@ use tenure_machine::{Access, Machine, Regime, Seat};
 /// First frame of RAM.
 pub const RAM: u64 = 0x40000;
 /// Regions of 2 MiB.
-pub const REGIONS: u64 = 3;
+pub const REGIONS: u64 = 4;
 /// Frames of the hypervisor's own at its start.
 pub const OWN: u64 = 16;
 /// The run pages of the guest's two vCPUs, in another region.
@@ -34,6 +34,10 @@ pub const PAGES: u64 = 5;
 pub const PAGE: u64 = RAM + 512;
 /// Where the guest has the first.
 pub const GFN: u64 = 0x1000;
+/// The last region: where [`Setup::block`] says so, the guest has all of it as one 2 MiB leaf.
+pub const BLOCK: u64 = RAM + 3 * 512;
+/// Where it has it.
+pub const BLOCK_GFN: u64 = 0x2000;
 /// Guest frames looked at from there on.
 pub const GFNS: u64 = 8;
 /// The tag of values that only the guest may read.
@@ -96,17 +100,28 @@ pub struct World<'m> {
     pub guest: Regime,
     /// The host's.
     pub host: Regime,
+    /// Whether the guest has the last region.
+    pub block: bool,
     /// Pages that the guest ever began to share: what it wrote there is no secret.
     pub public: AtomicU64,
+}
+
+/// What differs from world to world.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Setup {
+    /// Which barriers there are.
+    pub barriers: Barriers,
+    /// Whether the guest has a whole region too.
+    pub block: bool,
 }
 
 /// Builds a world, nobody else running, and hands it to `f`.
 ///
 /// # Panics
 /// If the set-up is refused.
-pub fn with_world(barriers: Barriers, f: impl FnOnce(&World<'_>)) {
+pub fn with_world(setup: Setup, f: impl FnOnce(&World<'_>)) {
     let machine = Machine::new(pfns(RAM, REGIONS * 512), MAX_ACTORS, 1);
-    let hw = Hw::new(machine, pfns(RAM, OWN), barriers);
+    let hw = Hw::new(machine, pfns(RAM, OWN), setup.barriers);
     let mut directory = [0; 2];
     let chunks = [Chunk::zeroed()];
     let blocks: Vec<Block> = (0..REGIONS).map(|_| Block::zeroed()).collect();
@@ -129,12 +144,12 @@ pub fn with_world(barriers: Barriers, f: impl FnOnce(&World<'_>)) {
         smmu: false,
     };
     let el2 = El2::new(&hw, config).expect("a sound configuration");
-    let world = World::new(&hw, el2);
+    let world = World::new(&hw, el2, setup.block);
     f(&world);
 }
 
 impl<'m> World<'m> {
-    fn new(hw: &'m Hw, el2: El2<'m, Hw>) -> Self {
+    fn new(hw: &'m Hw, el2: El2<'m, Hw>, block: bool) -> Self {
         let vm = el2.vm_create(VmKind::Protected, pfns(RAM + OWN, 1)).expect("a VM");
         el2.vm_topup(vm, pfns(RAM + OWN + 1, 6)).expect("tables");
         el2.share_hyp(pfns(RUN_PAGES, 3)).expect("run pages");
@@ -151,7 +166,7 @@ impl<'m> World<'m> {
         let borrowing = Regime { vttbr: el2.guest_context(&other).expect("its tables").raw(), vtcr: el2.guest_vtcr() };
         el2.vcpu_stopped(other, Stop::plain(StopReason::SystemOff));
         let host = Regime { vttbr: el2.host_context().raw(), vtcr: el2.host_vtcr() };
-        let world = Self { hw, el2, vm, borrower, borrowing, guest, host, public: AtomicU64::new(1 << 2) };
+        let world = Self { hw, el2, vm, borrower, borrowing, guest, host, block, public: AtomicU64::new(1 << 2) };
         hw.machine.set_stream(0, Stream::Stage2(host));
         for page in 0..PAGES {
             world.host_access(page, Some(0xb0_0000 + page));
@@ -163,6 +178,9 @@ impl<'m> World<'m> {
         world.el2.guest_call(&token, GuestCall::MemShare(gfns(GFN + 2, 1)).to_regs());
         world.el2.vcpu_stopped(token, Stop::plain(StopReason::SystemOff));
         world.el2.share_guest(borrower, pfns(PAGE + 4, 1), gfn(GFN), Prot::R | Prot::W).expect("a page to borrow");
+        if block {
+            world.el2.donate_guest(vm, pfns(BLOCK, 512), gfn(BLOCK_GFN)).expect("a block for the guest");
+        }
         // What the host has mapped when the others start differs from schedule to schedule.
         let touched = draw(1 << PAGES);
         for page in (0..PAGES).filter(|page| touched >> page & 1 != 0) {

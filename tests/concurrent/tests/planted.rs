@@ -4,7 +4,7 @@ use tenure_abi::Error;
 use tenure_abi::pkvm::GuestCall;
 use tenure_abi::run::StopReason;
 use tenure_concurrent::world::{GFN, PAGE, gfn, pfns};
-use tenure_concurrent::{Barriers, Bug, Op, World, plant, race};
+use tenure_concurrent::{Barriers, Bug, Op, Setup, World, plant, race};
 use tenure_hyp::el2::Stop;
 use tenure_machine::step::wait;
 use tenure_machine::{Plan, Seat};
@@ -53,10 +53,10 @@ const PATIENCE: u64 = 20_000;
 fn finds(bug: Bug, barriers: Barriers, actors: &'static [Actor], says: &str) {
     let plan = Plan::new(7, PATIENCE, actors.len());
     plant(Bug::None);
-    let sound = race(Plan { schedules: SOUND, ..plan }, Barriers::All, actors);
+    let sound = race(Plan { schedules: SOUND, ..plan }, Setup::default(), actors);
     assert!(sound.found.is_none(), "without a bug: {:?}", sound.found);
     plant(bug);
-    let outcome = race(plan, barriers, actors);
+    let outcome = race(plan, Setup { barriers, ..Setup::default() }, actors);
     plant(Bug::None);
     let found = outcome.found.unwrap_or_else(|| panic!("{bug:?} {barriers:?}: not found in {PATIENCE} schedules"));
     println!(

@@ -17,6 +17,8 @@ pub enum Bug {
     GfnNotCompared,
     /// A region's live count is written after its word was published.
     CountAfterPublish,
+    /// A 2 MiB leaf is split without an invalidation in between.
+    MakeBeforeBreak,
     /// A level-3 table is taken back without an invalidation.
     TableReusedEarly,
     /// Scrubbing happens after the page was published to the host.
