@@ -131,6 +131,10 @@ impl World<'_> {
         for vm in [self.vm, self.borrower] {
             self.end(vm);
         }
+        for page in PAGE..PAGE + PAGES {
+            // Where a scenario shared it.
+            let _ = self.el2.unshare_hyp(pfns(page, 1));
+        }
         if let Err(refused) = self.el2.unshare_hyp(pfns(RUN_PAGES, 3)) {
             violation(format!("I4: a run page is still pinned: {refused:?}"));
         }
