@@ -48,13 +48,8 @@ impl<W: Window> Stage2<'_, W> {
     ) -> Result<(), Located<Error>> {
         let range = self.guest_side(gfn, frames)?;
         let pfn = frames.first();
-        if frames.count() == 1 {
-            let entry = self.walk_at(gfn.number(), LAST_LEVEL)?;
-            if entry.is_page() && entry.raw == 0 {
-                entry.table.store(entry.index, descriptor::leaf_unchecked(pfn, PageSize::Size4K, attributes));
-                tlb.publish();
-                return Ok(());
-            }
+        if frames.count() == 1 && self.map_page(gfn, pfn, attributes, tlb) {
+            return Ok(());
         }
         self.plan_with(range, Want::Leaves(pfn, largest), pages)?;
         for chunk in chunks(range) {
@@ -62,6 +57,19 @@ impl<W: Window> Stage2<'_, W> {
         }
         tlb.publish();
         Ok(())
+    }
+
+    /// Maps one page where a level-3 table stands and nothing is there yet; whether it did.
+    #[inline]
+    pub fn map_page(&self, gfn: Gfn, pfn: Pfn, attributes: Attributes, tlb: &impl Stage2Tlb) -> bool {
+        match self.walk(gfn.number(), LAST_LEVEL) {
+            Ok(entry) if entry.is_page() && entry.raw == 0 => {
+                entry.table.store(entry.index, descriptor::leaf_unchecked(pfn, PageSize::Size4K, attributes));
+                tlb.publish();
+                true
+            }
+            _ => false,
+        }
     }
 
     fn map_chunk(

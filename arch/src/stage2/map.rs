@@ -162,6 +162,17 @@ impl<'w, W: Window> Stage2<'w, W> {
         self.walk(number, stop).map_err(|error| at(error, number))
     }
 
+    /// The frame `gfn` is mapped to, if it is: [`Stage2::lookup`] for who needs to know no more, in a register.
+    #[inline]
+    pub fn frame(&self, gfn: Gfn) -> Option<Pfn> {
+        let entry = self.walk(gfn.number(), LAST_LEVEL).ok()?;
+        let page = entry.shift == 0;
+        // A valid entry is a leaf where its level has leaves: at level 3 bit 1 is set, above it the walk went on if it was.
+        let leaf = entry.raw & descriptor::VALID != 0 && entry.shift <= 18 && page == descriptor::is_table(entry.raw);
+        let inside = gfn.number() & ((1 << entry.shift) - 1);
+        if leaf { Pfn::new(descriptor::frame(entry.raw).number() | inside).ok() } else { None }
+    }
+
     /// What `gfn` leads to. An address beyond the map is empty.
     #[inline]
     pub fn lookup(&self, gfn: Gfn) -> Lookup {

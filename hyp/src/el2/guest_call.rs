@@ -3,8 +3,8 @@
 use super::guest_memory::prefix;
 use super::vm::{Life, Vm};
 use super::{El2, Hardware, Stop, VcpuToken};
-use crate::tracker::{PageClaim, Transition};
-use tenure_abi::pkvm::{Features, GuestCall, GuestReply};
+use crate::tracker::Transition;
+use tenure_abi::pkvm::{Features, GuestCall, GuestReply, id};
 use tenure_abi::run::StopReason;
 use tenure_abi::smccc::{self, psci};
 use tenure_abi::{Error, FrameRange, Gfn, Located, PageSize, Place};
@@ -33,11 +33,36 @@ impl From<GuestReply> for GuestOutcome {
 }
 
 impl<'m, H: Hardware> El2<'m, H> {
+    /// Answers `MEM_SHARE` and `MEM_UNSHARE` of one page in the common case; `None` for everything else, which says nothing
+    /// and changes nothing. An image tries this before it saves more than it must for [`El2::guest_call`].
+    #[inline]
+    pub fn guest_call_fast(&self, vcpu: &VcpuToken, [function, ipa, granules, reserved]: [u64; 4]) -> Option<[u64; 4]> {
+        if granules > 1 || reserved != 0 {
+            return None;
+        }
+        let gfn = Gfn::from_address(ipa).ok()?;
+        let share = function == u64::from(id::MEM_SHARE);
+        if !share && function != u64::from(id::MEM_UNSHARE) {
+            return None;
+        }
+        let mut place = self.place(vcpu.slot)?;
+        let vm = place.in_life(Life::Live).ok()?;
+        let pfn = vm.map.frame(gfn)?;
+        let identity = vm.identity(gfn).ok()?;
+        if share {
+            self.tracker.claim_page(Transition::GuestShareHost, pfn, identity)?.commit();
+        } else {
+            let claim = self.tracker.claim_page(Transition::GuestUnshareHost, pfn, identity)?;
+            self.host.take(pfn.number(), 1, self.hw);
+            claim.commit();
+        }
+        Some([0, 1, 0, 0])
+    }
+
     /// Answers a call of the guest that runs on `vcpu`, from x0..x3.
     ///
     /// What a guest asks for by mistake or malice is refused in its registers; nothing it does reaches the host but
     /// the stops named in the answer.
-    #[inline]
     pub fn guest_call(&self, vcpu: &VcpuToken, regs: [u64; 4]) -> GuestOutcome {
         let call = match GuestCall::parse(regs, self.guest.ipa()) {
             Ok(call) => call,
@@ -65,8 +90,7 @@ impl<'m, H: Hardware> El2<'m, H> {
         }
     }
 
-    /// Shares or unshares `range`: one page the fast way, more a contiguous run at a time.
-    #[inline]
+    /// Shares or unshares `range`, a contiguous run of frames at a time.
     fn convert(&self, vcpu: &VcpuToken, range: FrameRange<Gfn>, op: Transition) -> GuestOutcome {
         let Some(mut place) = self.place(vcpu.slot) else {
             return GuestReply::Refused(Error::Internal).into();
@@ -75,29 +99,12 @@ impl<'m, H: Hardware> El2<'m, H> {
             Ok(vm) => vm,
             Err(error) => return GuestReply::Refused(error).into(),
         };
-        if range.count() == 1 && self.convert_page(vm, range.first(), op).is_some() {
-            return GuestReply::Done(1).into();
-        }
         match self.convert_runs(vm, range, op) {
             Ok(done) => GuestReply::Done(done).into(),
             Err(refused) => refuse_conversion(refused, op),
         }
     }
 
-    /// The fast case of one page; `None` says nothing.
-    #[inline]
-    fn convert_page(&self, vm: &Vm<'m, H>, gfn: Gfn, op: Transition) -> Option<()> {
-        let pfn = vm.leaf(gfn).ok()?.pfn;
-        let claim = self.tracker.claim_page(op, pfn, vm.identity(gfn).ok()?)?;
-        if op == Transition::GuestUnshareHost {
-            self.host.take(pfn.number(), 1, self.hw);
-        }
-        PageClaim::commit(claim);
-        Some(())
-    }
-
-    #[cold]
-    #[inline(never)]
     fn convert_runs(&self, vm: &Vm<'m, H>, range: FrameRange<Gfn>, op: Transition) -> Result<u64, Located<Error>> {
         prefix(range, |part| {
             let run = vm.run(part).map_err(|error| Located::gfn(error, part.first()))?;

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tenure_abi::{AddressWidth, Error, FrameRange, Gfn, Located, PageSize, Pfn};
 use tenure_arch::lock::Locked;
 use tenure_arch::pages::{TablePages, TableStack};
-use tenure_arch::stage2::{Attributes, Geometry, Lookup, Stage2};
+use tenure_arch::stage2::{Attributes, Geometry, Stage2};
 use tenure_arch::tlb::Vttbr;
 
 /// The VMID of the host; VMs have their slot + 1.
@@ -90,11 +90,16 @@ impl<'m, H: Hardware> HostMap<'m, H> {
             return HostFault::Refused;
         }
         let Ok(gfn) = same_gfn(pfn) else { return HostFault::Refused };
-        if let Lookup::Leaf(_) = self.map.lookup(gfn) {
+        let uniform = guard.uniform().is_some_and(touchable);
+        // Where pages of a region differ a table mostly stands already.
+        if !uniform && self.map.map_page(gfn, pfn, Attributes::NORMAL_RWX, hw) {
+            return HostFault::Retry;
+        }
+        if self.map.frame(gfn).is_some() {
             return HostFault::Retry; // Another CPU was faster.
         }
         let region_first = pfn.number() & !(PageSize::Size2M.frames() - 1);
-        if guard.uniform().is_some_and(touchable)
+        if uniform
             && let Ok(first) = Pfn::new(region_first)
             && self.map_range(first, PageSize::Size2M.frames(), hw).is_ok()
         {

@@ -43,6 +43,9 @@ use tenure_abi::{AddressWidth, Error, FrameRange, Located, PageSize, Pfn, Place,
 use tenure_arch::stage2::Geometry;
 use tenure_arch::tlb::Vttbr;
 
+/// How often the region of a page in quarantine is tried: whoever parked it is done within one residency.
+const CUT_OFF_TRIES: u32 = 1 << 20;
+
 /// The memory and the map of the machine that an [`El2`] is built from; all arrays zeroed, as static memory is.
 pub struct Config<'m, H: Hardware> {
     /// A word per GiB of physical address space.
@@ -144,8 +147,10 @@ impl<'m, H: Hardware> El2<'m, H> {
     /// Takes a page that went into quarantine away from the host.
     #[cold]
     fn cut_off(&self, pfn: Pfn) {
-        if let Ok(_guard) = self.tracker.lock_region(pfn) {
-            self.host.take(pfn.number(), 1, self.hw);
+        for _ in 0..CUT_OFF_TRIES {
+            if let Ok(_guard) = self.tracker.lock_region(pfn) {
+                return self.host.take(pfn.number(), 1, self.hw);
+            }
         }
     }
 }

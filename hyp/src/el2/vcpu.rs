@@ -95,9 +95,9 @@ pub(super) enum Vcpu {
 }
 
 impl Vcpu {
-    /// Frees it; its run page is to be unpinned.
-    pub(super) fn retire(&mut self) -> Option<Pfn> {
-        match core::mem::replace(self, Self::Free) {
+    /// The page pinned for it.
+    pub(super) fn run_page(&self) -> Option<Pfn> {
+        match self {
             Self::Free => None,
             Self::Idle(parked) | Self::Running(parked) => Some(parked.run_page),
         }

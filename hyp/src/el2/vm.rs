@@ -120,11 +120,11 @@ impl<H: Hardware> Vm<'_, H> {
         let mut leaf = Some(first);
         while let Some(found) = leaf
             && Some(found.pfn) == first.pfn.checked_add(count)
-            && count < range.count()
         {
             let gfn = range.first().number() + count;
             count += found.size.frames() - (gfn & (found.size.frames() - 1));
-            leaf = range.first().checked_add(count).and_then(|gfn| self.leaf(gfn).ok());
+            let next = range.first().checked_add(count).filter(|_| count < range.count());
+            leaf = next.and_then(|gfn| self.leaf(gfn).ok());
         }
         FrameRange::new(first.pfn, count.min(range.count()), tenure_abi::AddressWidth::MAX)
     }
@@ -241,14 +241,20 @@ impl<'m, H: Hardware> El2<'m, H> {
             place.life = Life::Draining;
         }
         let vm = place.in_life(Life::Draining)?;
+        // Each piece is let go of only when it is back at the host: a call that meets another CPU's work in between is
+        // made again.
         for vcpu in &mut vm.vcpus {
-            if let Some(run_page) = vcpu.retire() {
+            if let Some(run_page) = vcpu.run_page() {
                 self.unpin(FrameRange::single(run_page))?;
+                *vcpu = Vcpu::Free;
             }
         }
         for _ in 0..SCRUB_PAGES {
             let Some(page) = vm.pages.take() else { break };
-            self.return_to_host(FrameRange::single(page))?;
+            if let Err(refused) = self.return_to_host(FrameRange::single(page)) {
+                vm.pages.push(page)?;
+                return Err(refused);
+            }
         }
         let left = vm.pages.available() as u64;
         if left == 0 {

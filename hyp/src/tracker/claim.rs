@@ -106,8 +106,8 @@ impl<B: BlockSource> Tracker<'_, B> {
             let word = lock(part.cell).map_err(|error| Located { error, at: place(part.at) })?;
             claim.count += part.stop - part.at;
             if let Err(refused) = claim.check(part, word) {
-                drop(claim);
-                return Err(self.refuse(&row, frames, identity, first, &refused));
+                // Still under the region's lock, so that a contradiction goes into quarantine as it was found.
+                return Err(self.refuse(&row, frames, identity, &refused, part.cell));
             }
             let resumable = matches!(row.extent, Extent::Resumable);
             if !word.is_mixed() && (resumable || !part.is_whole_region()) {

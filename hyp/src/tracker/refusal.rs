@@ -5,9 +5,9 @@
 use super::claim::{Refused, place};
 use super::entry::{Entry, Identity, Kind};
 use super::layout::{PAGE_MASK, Word};
-use super::region::{lock, unlock};
 use super::rules::{Effect, Row};
 use super::{BlockSource, Tracker};
+use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use tenure_abi::{Error, FrameRange, Located, Pfn, QuarantineReason};
 
@@ -39,27 +39,27 @@ impl<B: BlockSource> Tracker<'_, B> {
         }
     }
 
-    /// The error for `refused`, which `row` did not allow.
+    /// The error for `refused`, which `row` did not allow; its region `cell` is locked by the caller.
     #[cold]
     pub(super) fn refuse(
         &self,
         row: &Row,
         frames: FrameRange<Pfn>,
         identity: Identity,
-        first: u64,
         refused: &Refused,
+        cell: &AtomicU64,
     ) -> Located<Error> {
         if let Some(outside) = self.outside(frames) {
             return outside;
         }
-        let error = page_error(row, identity, refused.page - first, refused.entry);
+        let error = page_error(row, identity, refused.page - frames.first().number(), refused.entry);
         if error == Error::Internal {
             let reason = match row.effect {
                 Effect::Replace { .. } => QuarantineReason::ReverseMap,
                 Effect::Raise { .. } | Effect::Lower { .. } => QuarantineReason::Counter,
             };
             self.count_contradiction();
-            self.quarantine(refused.page, refused.entry, reason);
+            self.quarantine(refused, cell, reason);
         }
         Located { error, at: place(refused.page) }
     }
@@ -68,24 +68,19 @@ impl<B: BlockSource> Tracker<'_, B> {
         self.contradictions.fetch_add(1, Relaxed);
     }
 
-    /// Withdraws a page whose entry still is `seen`. Without a block for the split only the count tells.
-    fn quarantine(&self, page: u64, seen: Entry, reason: QuarantineReason) {
-        let Some(cell) = self.word(page) else { return };
-        let Ok(word) = lock(cell) else { return };
-        if self.entry_under_lock(word, page) != seen {
-            return unlock(cell, word);
-        }
+    /// Withdraws a page whose region the caller has locked. Without a block for the split only the count tells.
+    fn quarantine(&self, refused: &Refused, cell: &AtomicU64, reason: QuarantineReason) {
+        let Refused { page, entry: seen } = *refused;
+        let word = Word(cell.load(Relaxed) & !Word::LOCK);
         let mixed = match word.is_mixed() {
             true => Some(word),
             false => self.region_number(page).and_then(|r| self.split(word, self.blocks.take(r, None)?, None)),
         };
         let entry = mixed.and_then(|word| Some((word, self.block_of(word)?.0.get((page & PAGE_MASK) as usize)?)));
-        let Some((word, entry)) = entry else {
-            return unlock(cell, word);
-        };
+        let Some((word, entry)) = entry else { return };
         entry.store(seen.quarantined(reason).bits(), Relaxed);
         let live = word.live() + u64::from(seen == Entry::HOST);
-        unlock(cell, Word(word.0).with_live(live));
+        cell.store(word.with_live(live).0 | Word::LOCK, Relaxed);
     }
 }
 

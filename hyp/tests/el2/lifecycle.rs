@@ -109,3 +109,24 @@ fn a_host_speaks_registers() {
     assert!(calls >= 8);
     assert!(matches!(el2.host_call([0xc600_0111, 0, 0, 0, 0, 0]), HostOutcome::Reply([u64::MAX, 0, 0, 0])));
 }
+
+#[test]
+fn a_teardown_that_meets_another_cpu_loses_nothing() {
+    let mut rig = Rig::protected();
+    rig.donate(HOST, GFN, 1).unwrap();
+    kill(&mut rig);
+    rig.el2.reclaim_guest(rig.vm, gfns(GFN, 1)).unwrap();
+    // Another CPU is at work in the region that holds the VM's tables and its run page.
+    let elsewhere = rig.el2.tracker().lock_region(Pfn::new(RAM + OWN).unwrap()).unwrap();
+    for _ in 0..3 {
+        assert_eq!(rig.el2.vm_finish_teardown(rig.vm).unwrap_err().error, Error::Retry);
+    }
+    drop(elsewhere);
+    while rig.el2.vm_finish_teardown(rig.vm).unwrap() != 0 {}
+    rig.el2.unshare_hyp(pfns(RAM + OWN + 100, 1)).unwrap();
+    for page in RAM + OWN..RAM + 1024 {
+        assert_eq!(rig.state(page), PageState::Exclusive(Owner::Host), "{page:#x}");
+    }
+    assert_eq!(rig.board.attached(), 0);
+    rig.sound();
+}

@@ -62,6 +62,8 @@ pub struct Life {
     pub errnos: Vec<i32>,
     /// The frame behind each page the host was asked to load, by step.
     pub frames: Vec<(Step, u64, Option<u64>)>,
+    /// How often a signal stopped the vCPU.
+    pub interrupted: u64,
     /// The last thing the vCPU did.
     pub last: Option<Result<Exit, Failed>>,
     step: Option<Step>,
@@ -134,7 +136,7 @@ impl Machine {
                         None => break,
                     }
                 }
-                Ok(Exit::Interrupted) => {}
+                Ok(Exit::Interrupted) => life.interrupted += 1,
                 Ok(Exit::System(SystemEvent::Shutdown(_))) => {
                     life.end(Ending::PoweredOff);
                     break;

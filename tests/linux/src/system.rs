@@ -18,6 +18,27 @@ pub fn asked_for(word: &str) -> bool {
     std::fs::read_to_string("/proc/cmdline").is_ok_and(|line| line.split_whitespace().any(|w| w == word))
 }
 
+/// Runs `work` while a signal arrives every millisecond; system calls are interrupted, not restarted.
+pub fn under_signals<T>(work: impl FnOnce() -> T) -> T {
+    extern "C" fn on_alarm(_: i32) {}
+    let every = |tv_usec| {
+        let time = libc::timeval { tv_sec: 0, tv_usec };
+        let timer = libc::itimerval { it_interval: time, it_value: time };
+        // SAFETY: all-zero is a valid `sigaction` and asks for no restart; the handler does nothing; both structures
+        // outlive the calls.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = on_alarm as *const () as usize;
+            libc::sigaction(libc::SIGALRM, &raw const action, std::ptr::null_mut());
+            libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut());
+        }
+    };
+    every(1000);
+    let result = work();
+    every(0);
+    result
+}
+
 /// Ends the machine.
 pub fn power_off() -> ! {
     // SAFETY: neither call takes an address.

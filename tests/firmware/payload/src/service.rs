@@ -27,12 +27,24 @@ impl From<Refused> for Wrong {
     }
 }
 
-/// Makes the call.
+/// How often a call is made again that meets another CPU at work on the same 2 MiB.
+const PATIENCE: u32 = 100_000;
+
+/// Makes the call; again if another CPU was in the way.
 ///
 /// # Errors
 /// As EL2 refuses it.
 pub(crate) fn call(call: HostCall) -> Result<u64, Refused> {
-    raw(call.to_regs())
+    let regs = call.to_regs();
+    // Of a forced reclaim the same code is an answer: there is nothing to take.
+    let patience = if matches!(call, HostCall::ForceReclaim(_)) { 0 } else { PATIENCE };
+    for _ in 0..patience {
+        match raw(regs) {
+            Err(Refused { errno, .. }) if errno == Errno::EAGAIN.0 => core::hint::spin_loop(),
+            done => return done,
+        }
+    }
+    raw(regs)
 }
 
 /// Makes a call from bare registers, as a hostile host may.

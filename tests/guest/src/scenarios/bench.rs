@@ -30,6 +30,10 @@ pub fn ranges(rounds: u32) {
     store(RANGE_BASE, GUEST_PRIVATE);
     for what in [Measure::ShareRangeUniform, Measure::ShareRangeMixed] {
         for _ in 0..rounds {
+            if what == Measure::ShareRangeMixed {
+                call(id::MEM_SHARE, RANGE_BASE + PAGE_SIZE, 0, 0);
+                call(id::MEM_UNSHARE, RANGE_BASE + PAGE_SIZE, 0, 0);
+            }
             ticks(what, stopwatch::call(id::MEM_SHARE, RANGE_BASE, RANGE_PAGES));
             send(Event::Ticks(Measure::Floor, stopwatch::floor()));
             let [code, done, ..] = call(id::MEM_UNSHARE, RANGE_BASE, RANGE_PAGES, 0);
@@ -37,8 +41,6 @@ pub fn ranges(rounds: u32) {
                 send(Event::Reply { register: 1, value: done });
             }
         }
-        call(id::MEM_SHARE, RANGE_BASE + PAGE_SIZE, 0, 0);
-        call(id::MEM_UNSHARE, RANGE_BASE + PAGE_SIZE, 0, 0);
     }
     send(Event::Step(Step::Leaving));
 }

@@ -3,6 +3,7 @@
 use super::{Report, last};
 use crate::life::{Backing, Host, Life, Machine, SLOT};
 use crate::probe::{self, Fault};
+use crate::system;
 use tenure_abi::Errno;
 use tenure_host::linux::{Capability, Exit, GmemFlags, SystemEvent};
 use tenure_test_protocol::layout::{GUEST_LAST, RAM_BASE};
@@ -70,6 +71,16 @@ pub fn check_deaths(report: &mut Report, host: &Host) -> Result<(), String> {
     drop(gmem);
     let freed = probe::load(private);
     report.equal("linux_open_guest_memfd_keeps_the_vm_alive", &(held, freed), &(Err(Fault::PKVM), Ok(0)));
+    Ok(())
+}
+
+/// A vCPU that is stopped by signals again and again goes on where it was.
+pub fn check_signals(report: &mut Report, host: &Host) -> Result<(), String> {
+    let machine = Machine::new(host, true, Backing::Anonymous, Scenario::Storm)?;
+    let life = system::under_signals(|| machine.live());
+    let undisturbed = Machine::new(host, true, Backing::Anonymous, Scenario::Storm)?.live();
+    let seen = (life.interrupted > 0, life.seen);
+    report.equal("linux_storm_holds_while_signals_stop_the_vcpu", &seen, &(true, undisturbed.seen));
     Ok(())
 }
 

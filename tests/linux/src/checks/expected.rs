@@ -23,7 +23,7 @@ const fn expect(
     Expect { case, scenario, step, from, lines }
 }
 
-use Scenario::{Calls, ForcedReclaim, NeverTouched, OutsideRam, Ranges, ShareInPlace, Storm, SyscallTouch};
+use Scenario::{Calls, ForcedReclaim, NeverTouched, OutsideRam, Ranges, Relinquish, ShareInPlace, Storm, SyscallTouch};
 
 /// Every expectation. Values: a0… the guest while private, c0…, d0… the guest after sharing, b0… the host.
 const EXPECTED: &[Expect] = &[
@@ -188,6 +188,22 @@ const EXPECTED: &[Expect] = &[
         Step::RangeBlocked,
         0,
         &["pages done 100", "host loads range_first: FAULT"],
+    ),
+    expect(
+        "linux_relinquish_is_not_supported_and_changes_nothing",
+        Relinquish,
+        Step::GivenBack,
+        0,
+        &[
+            "x0 -1",
+            "host loads page_a: FAULT",
+            "x0 -1",
+            "host loads page_b: 0xc0c0c0c0",
+            "x0 -1",
+            "host loads page_c: 0x33333333",
+            "guest loads 0xa0a0a0a0",
+            "guest loads 0xc0c0c0c0",
+        ],
     ),
     expect("linux_storm_guest_finds_all_values", Storm, Step::Rounds, 0, &["guest mismatches 0"]),
     expect(

@@ -44,7 +44,8 @@ impl Report {
 pub fn run(host: &Host) -> Result<(), String> {
     let mut report = Report::default();
     for &scenario in Scenario::ALL {
-        if matches!(scenario, Scenario::Bench | Scenario::HostCalls | Scenario::LeftShared) {
+        // Measured elsewhere, or checked below together with what the host does beside it.
+        if matches!(scenario, Scenario::Bench | Scenario::BenchRanges | Scenario::HostCalls | Scenario::LeftShared) {
             continue;
         }
         let life = Machine::new(host, true, Backing::Anonymous, scenario)?.live_and_tell();
@@ -52,6 +53,7 @@ pub fn run(host: &Host) -> Result<(), String> {
         around::check_life(&mut report, scenario, &life);
     }
     around::check_deaths(&mut report, host)?;
+    around::check_signals(&mut report, host)?;
     around::check_kinds(&mut report, host)?;
     host_calls::check(&mut report, host)?;
     for (row, cases) in expected::ROWS {

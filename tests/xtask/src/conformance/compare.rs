@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::Heard;
 use super::differences::{DIFFERENCES, Difference};
-use crate::report::Case;
+use super::{Heard, Standing};
+use crate::report::{Case, Verdict};
 use crate::transcript::Transcript;
 
 /// What was seen, by scenario and step.
 type Steps<'a> = BTreeMap<&'a str, BTreeMap<&'a str, Vec<&'a str>>>;
 
-/// One case for each scenario of the guest that either host ran.
-pub(super) fn same_answers(el2: &Heard, linux: &Heard) -> Vec<Case> {
+/// One line for each scenario of the guest that either host ran.
+pub(super) fn same_answers(el2: &Heard, linux: &Heard) -> Vec<(String, Standing)> {
     match (&el2.said, &linux.said) {
         (Ok(ours), Ok(theirs)) => compare(&steps(ours), &steps(theirs), DIFFERENCES),
         (ours, theirs) => {
@@ -19,7 +19,7 @@ pub(super) fn same_answers(el2: &Heard, linux: &Heard) -> Vec<Case> {
                 .into_iter()
                 .filter_map(|(host, reason)| reason.map(|reason| format!("{}: {reason}", host.against)))
                 .collect();
-            vec![Case::skip("same_answers", reasons.join("; "))]
+            vec![("same_answers".to_owned(), Standing::Tried(Verdict::Skip(reasons.join("; "))))]
         }
     }
 }
@@ -32,28 +32,32 @@ fn steps(transcript: &Transcript) -> Steps<'_> {
     steps
 }
 
-fn compare(ours: &Steps<'_>, theirs: &Steps<'_>, listed: &[Difference]) -> Vec<Case> {
+fn compare(ours: &Steps<'_>, theirs: &Steps<'_>, listed: &[Difference]) -> Vec<(String, Standing)> {
     let mut scenarios: Vec<_> = ours.keys().chain(theirs.keys()).copied().collect();
     scenarios.sort_unstable();
     scenarios.dedup();
-    let mut cases: Vec<_> = scenarios
+    let mut lines: Vec<_> = scenarios
         .iter()
         .map(|scenario| {
             let name = format!("same_answers::{scenario}");
             let whole = listed.iter().find(|one| one.scenario == *scenario && one.step.is_none());
-            match (ours.get(scenario), theirs.get(scenario), whole) {
+            let case = match (ours.get(scenario), theirs.get(scenario), whole) {
                 (Some(ours), Some(theirs), None) => Case::of(name, same_steps(scenario, ours, theirs, listed)),
                 (Some(_), Some(_), Some(_)) => Case::fail(name, "both hosts ran it, but a difference says one only"),
-                (_, _, Some(known)) => Case::skip(name, format!("under one host only: {}", known.reason)),
+                (_, _, Some(known)) => {
+                    return (name, Standing::NotApplicable(format!("under one host only: {}", known.reason)));
+                }
                 (Some(_), None, None) => Case::fail(name, "only our EL2 ran it"),
                 (None, _, None) => Case::fail(name, "only Linux ran it"),
-            }
+            };
+            (case.name, Standing::Tried(case.verdict))
         })
         .collect();
-    if cases.is_empty() {
-        cases.push(Case::fail("same_answers", "neither host saw anything of a guest"));
+    if lines.is_empty() {
+        let nothing = Verdict::Fail("neither host saw anything of a guest".to_owned());
+        lines.push(("same_answers".to_owned(), Standing::Tried(nothing)));
     }
-    cases
+    lines
 }
 
 fn same_steps(
@@ -95,7 +99,8 @@ mod tests {
         let read = |text: &str| Transcript::parse(&text.lines().map(str::to_owned).collect::<Vec<_>>());
         let (ours, theirs) = (read(ours), read(theirs));
         let cases = compare(&steps(&ours), &steps(&theirs), LISTED);
-        cases.into_iter().filter(Case::failed).map(|case| case.name).collect()
+        let failed = |standing: &Standing| matches!(standing, Standing::Tried(Verdict::Fail(_)));
+        cases.into_iter().filter(|(_, standing)| failed(standing)).map(|(name, _)| name).collect()
     }
 
     const OURS: &str = "TENURE obs calls share x0 0x0\nTENURE obs calls meminfo x1 0x1";
@@ -105,6 +110,14 @@ mod tests {
     fn equal_answers_and_listed_differences_pass() {
         assert!(failures(OURS, THEIRS).is_empty());
         assert!(failures(OURS, &format!("{THEIRS}\nTENURE obs syscall touch fails")).is_empty());
+    }
+
+    #[test]
+    fn a_scenario_listed_for_one_host_does_not_apply_and_neither_side_silent_fails() {
+        let theirs = Transcript::parse(&["TENURE obs syscall touch fails".to_owned()]);
+        let lines = compare(&Steps::new(), &steps(&theirs), LISTED);
+        assert!(matches!(lines.as_slice(), [(_, Standing::NotApplicable(_))]));
+        assert_eq!(failures("", ""), ["same_answers"]);
     }
 
     #[test]
