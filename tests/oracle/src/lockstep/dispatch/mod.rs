@@ -137,11 +137,18 @@ impl Dispatch {
         }
     }
 
-    /// A guest's call on a range. What a guest is told is a code: any refusal is `Invalid` here.
+    /// A guest's call on a range, by the fast path first, as an image does it. What a guest is told is a code: any
+    /// refusal is `Invalid` here.
     fn guest(&self, function: u32, vm: VmSlot, gfns: Span) -> Result<u64, Located<Error>> {
-        range::<Gfn>(gfns)?;
+        // In registers an empty range would mean one page, and an address has 64 bits.
+        if gfns.count == 0 || gfns.first >= 1 << (u64::BITS - PAGE_SHIFT) {
+            return Err(Error::Invalid.into());
+        }
         let vcpu = self.vms.get(&vm).and_then(|known| known.vcpu.as_ref()).ok_or(Error::Internal)?;
         let regs = [function.into(), gfns.first << PAGE_SHIFT, gfns.count, 0];
+        if let Some([_, done, ..]) = self.el2.guest_call_fast(vcpu, regs) {
+            return Ok(done);
+        }
         match self.el2.guest_call(vcpu, regs) {
             GuestOutcome::Reply([0, done, ..]) | GuestOutcome::ReplyAndStop([0, done, ..], _) => Ok(done),
             GuestOutcome::RewindAndStop(Stop { reason: StopReason::Memory, address, .. }) => {
