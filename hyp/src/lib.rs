@@ -15,4 +15,5 @@ extern crate std;
 
 #[cfg(feature = "el2")]
 pub mod el2;
+mod sync;
 pub mod tracker;

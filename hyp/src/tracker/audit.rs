@@ -1,7 +1,7 @@
 //! The audit: the tracker's records checked against their own rules, a bounded piece at a time.
 
 use super::entry::{Entry, Kind};
-use super::layout::{REGION_PAGES, Word};
+use super::layout::{CHUNK_PAGES, REGION_PAGES, Word};
 use super::region::lock;
 use super::region::unlock;
 use super::{BlockSource, Tracker};
@@ -33,7 +33,7 @@ impl<B: BlockSource> Tracker<'_, B> {
     /// count is right.
     pub fn audit(&self, cursor: Pfn, budget: u64) -> Audit {
         let mut audit = Audit::default();
-        let span = self.directory.len() as u64 * (512 * REGION_PAGES);
+        let span = self.directory.len() as u64 * CHUNK_PAGES;
         let mut at = cursor.number() / REGION_PAGES * REGION_PAGES;
         while at < span {
             if audit.pages >= budget {

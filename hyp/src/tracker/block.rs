@@ -1,18 +1,25 @@
 //! Blocks: the 512 page entries of a region whose pages differ, and where blocks come from.
 
-use core::sync::atomic::AtomicU64;
+use crate::sync::{self, AtomicU64, BLOCK_CELLS};
 use tenure_abi::VmSlot;
 
 /// The page entries of one region. 4 KiB, so that a block is a page of its own.
 ///
 /// Entries are read and written only under the lock of the region that holds the block.
 #[repr(C, align(4096))]
-pub struct Block(pub(crate) [AtomicU64; 512]);
+pub struct Block(pub(crate) [AtomicU64; BLOCK_CELLS]);
 
 impl Block {
     /// A zeroed block, for static memory.
+    #[cfg(not(loom))]
     pub const fn zeroed() -> Self {
-        Self([const { AtomicU64::new(0) }; 512])
+        Self(sync::zeroed())
+    }
+
+    /// A zeroed block, of the model that runs.
+    #[cfg(loom)]
+    pub fn zeroed() -> Self {
+        Self(sync::zeroed())
     }
 }
 

@@ -16,7 +16,7 @@ use super::layout::{PAGE_MASK, REGION_PAGES, Word};
 use super::region::{lock, unlock};
 use super::rules::{Extent, Row, Transition};
 use super::{BlockSource, Tracker};
-use core::sync::atomic::AtomicU64;
+use crate::sync::AtomicU64;
 use core::sync::atomic::Ordering::{Relaxed, Release};
 use tenure_abi::{AddressWidth, Error, FrameRange, Located, PageSize, Pfn, QuarantineReason, VmSlot};
 

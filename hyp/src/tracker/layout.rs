@@ -16,23 +16,35 @@ use super::block::{BlockIndex, BlockSource};
 use super::entry::{Entry, Identity};
 use super::rules::Transition;
 use super::{Block, Tracker};
-use core::sync::atomic::AtomicU64;
+use crate::sync::{self, AtomicU64, BLOCK_CELLS, CHUNK_CELLS};
 use core::sync::atomic::Ordering::Relaxed;
 use tenure_abi::{AddressWidth, Error, FrameRange, Located, PageSize, Pfn, VmSlot};
 
 /// Pages in a region.
-pub const REGION_PAGES: u64 = PageSize::Size2M.frames();
+pub const REGION_PAGES: u64 = BLOCK_CELLS as u64;
 pub(crate) const PAGE_MASK: u64 = REGION_PAGES - 1;
-const CHUNK_PAGES: u64 = PageSize::Size1G.frames();
+const CHUNK_REGIONS: u64 = CHUNK_CELLS as u64;
+pub(super) const CHUNK_PAGES: u64 = CHUNK_REGIONS * REGION_PAGES;
+
+// A region is what one hardware entry of the second level covers, a chunk what one of the first does.
+const _: () = assert!(cfg!(loom) || REGION_PAGES == PageSize::Size2M.frames());
+const _: () = assert!(cfg!(loom) || CHUNK_PAGES == PageSize::Size1G.frames());
 
 /// The words of 512 regions: 1 GiB. 4 KiB, so that a chunk is a page of its own.
 #[repr(C, align(4096))]
-pub struct Chunk(pub(crate) [AtomicU64; 512]);
+pub struct Chunk(pub(crate) [AtomicU64; CHUNK_CELLS]);
 
 impl Chunk {
     /// A chunk of host-owned regions, for static memory.
+    #[cfg(not(loom))]
     pub const fn zeroed() -> Self {
-        Self([const { AtomicU64::new(0) }; 512])
+        Self(sync::zeroed())
+    }
+
+    /// A chunk of host-owned regions, of the model that runs.
+    #[cfg(loom)]
+    pub fn zeroed() -> Self {
+        Self(sync::zeroed())
     }
 }
 
@@ -197,13 +209,13 @@ impl<'m, B: BlockSource> Tracker<'m, B> {
     pub(crate) fn word(&self, pfn: u64) -> Option<&AtomicU64> {
         let chunk = *self.directory.get((pfn / CHUNK_PAGES) as usize)?;
         let words = &self.chunks.get((chunk as usize).wrapping_sub(1))?.0;
-        words.get((pfn / REGION_PAGES % 512) as usize)
+        words.get((pfn / REGION_PAGES % CHUNK_REGIONS) as usize)
     }
 
     /// The number of the region that holds page number `pfn`, as block sources count.
     pub(crate) fn region_number(&self, pfn: u64) -> Option<u64> {
         let chunk = self.directory.get((pfn / CHUNK_PAGES) as usize)?.checked_sub(1)?;
-        Some(u64::from(chunk) * 512 + pfn / REGION_PAGES % 512)
+        Some(u64::from(chunk) * CHUNK_REGIONS + pfn / REGION_PAGES % CHUNK_REGIONS)
     }
 
     /// The block of a mixed word.

@@ -49,7 +49,8 @@ pub use page::PageClaim;
 pub use region::RegionGuard;
 pub use rules::{Row, Transition};
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::AtomicU64;
+use core::sync::atomic::Ordering;
 use tenure_abi::{Error, FrameRange, PageState, Pfn};
 
 /// The ownership records of one machine.

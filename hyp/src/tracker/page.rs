@@ -8,7 +8,7 @@ use super::layout::{PAGE_MASK, Word};
 use super::region::{lock, unlock};
 use super::rules::Transition;
 use super::{BlockSource, Tracker};
-use core::sync::atomic::AtomicU64;
+use crate::sync::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use tenure_abi::Pfn;
 

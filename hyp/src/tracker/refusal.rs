@@ -7,7 +7,7 @@ use super::entry::{Entry, Identity, Kind};
 use super::layout::{PAGE_MASK, Word};
 use super::rules::{Effect, Row};
 use super::{BlockSource, Tracker};
-use core::sync::atomic::AtomicU64;
+use crate::sync::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use tenure_abi::{Error, FrameRange, Located, Pfn, QuarantineReason};
 

@@ -3,14 +3,16 @@
 use super::entry::Entry;
 use super::layout::{PAGE_MASK, Word};
 use super::{BlockSource, Tracker};
-use core::sync::atomic::AtomicU64;
+use crate::sync::{AtomicU64, spin_loop};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use tenure_abi::{Error, PageSize, Pfn};
 
 /// How often a region lock is tried before the caller is told to come back.
 ///
 /// Holders do entry, page-table and TLB work only, so a lock that stays taken this long is in heavy use.
-pub const LOCK_TRIES: u32 = 4096;
+///
+/// A loom model tries twice: giving up is then among the outcomes it explores.
+pub const LOCK_TRIES: u32 = if cfg!(loom) { 2 } else { 4096 };
 
 /// Locks `word` and returns it as it was.
 ///
@@ -37,7 +39,7 @@ fn lock_contended(word: &AtomicU64) -> Result<Word, Error> {
         if value & Word::LOCK == 0 && word.compare_exchange_weak(value, value | Word::LOCK, Acquire, Relaxed).is_ok() {
             return Ok(Word(value));
         }
-        core::hint::spin_loop();
+        spin_loop();
     }
     Err(Error::Retry)
 }
