@@ -6,11 +6,15 @@ use super::{El2, Hardware, Stop, VcpuToken};
 use crate::tracker::Transition;
 use tenure_abi::pkvm::{Features, GuestCall, GuestReply, id};
 use tenure_abi::run::StopReason;
+use tenure_abi::service::VmKind;
 use tenure_abi::smccc::{self, psci};
 use tenure_abi::{Error, FrameRange, Gfn, Located, PageSize, Place};
 
 /// What is offered to guests.
 const OFFERED: Features = Features::LINUX_7_3.union(Features::MEM_RELINQUISH);
+
+/// A non-protected guest owns no memory: it has nothing to share, and giving back is nothing to do.
+const OFFERED_NON_PROTECTED: Features = Features::FEATURES.union(Features::MEM_RELINQUISH);
 
 /// What the image does about a guest's call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,18 +72,26 @@ impl<'m, H: Hardware> El2<'m, H> {
             Ok(call) => call,
             Err(error) => return Self::other_call(regs, error),
         };
+        let protected = self.is_protected(vcpu);
         match call {
+            GuestCall::CallUid => GuestReply::Uid.into(),
+            GuestCall::Features if !protected => GuestReply::Features(OFFERED_NON_PROTECTED).into(),
+            GuestCall::MemRelinquish(gfn) => self.relinquish_call(vcpu, gfn),
+            _ if !protected => GuestReply::Refused(Error::NotSupported).into(),
             GuestCall::MemShare(range) => self.convert(vcpu, range, Transition::GuestShareHost),
             GuestCall::MemUnshare(range) => self.convert(vcpu, range, Transition::GuestUnshareHost),
-            GuestCall::CallUid => GuestReply::Uid.into(),
             GuestCall::Features => GuestReply::Features(OFFERED).into(),
             GuestCall::HypMemInfo => GuestReply::MemInfo { ranges: true }.into(),
-            GuestCall::MemRelinquish(gfn) => self.relinquish_call(vcpu, gfn),
             GuestCall::MmioGuardInfo
             | GuestCall::MmioGuardEnroll
             | GuestCall::MmioGuardMap(_)
             | GuestCall::MmioGuardUnmap(_) => GuestReply::Refused(Error::NotSupported).into(),
         }
+    }
+
+    fn is_protected(&self, vcpu: &VcpuToken) -> bool {
+        let place = self.place(vcpu.slot);
+        place.is_some_and(|place| place.vm.as_ref().is_some_and(|vm| vm.kind == VmKind::Protected))
     }
 
     #[cold]
