@@ -10,7 +10,7 @@
 //! A slot is freed only when its VM owns and maps nothing and its VMID is flushed; then its generation goes up, so
 //! handles of the old VM are stale.
 
-use super::vcpu::{VCPUS_PER_VM, Vcpu};
+use super::vcpu::{VCPUS_PER_VM, Vcpu, VcpuToken};
 use super::{El2, Hardware};
 use crate::tracker::Identity;
 use core::num::NonZeroU32;
@@ -137,6 +137,12 @@ impl<'m, H: Hardware> El2<'m, H> {
         let index = usize::from(slot.index());
         let cell = self.vms.get(mask::index(index, self.vms.len()))?;
         (index < self.vms.len()).then(|| cell.0.lock())
+    }
+
+    /// The place of the VM whose vCPU runs, locked. The slot of a token is our own: it needs no masking.
+    #[inline]
+    pub(super) fn place_of(&self, vcpu: &VcpuToken) -> Option<PlaceGuard<'_, 'm, H>> {
+        self.vms.get(usize::from(vcpu.slot.index())).map(|cell| cell.0.lock())
     }
 
     /// The place that `handle` names, locked.

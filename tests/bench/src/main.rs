@@ -87,7 +87,9 @@ fn claim_page() -> f64 {
         // Share eight pages in turn, then unshare them.
         let op = if i & 8 == 0 { Transition::GuestUnshareHost } else { Transition::GuestShareHost };
         let page = i & 7;
-        if let Some(claim) = tracker.claim_page(op, machine::pfn(RAM + page), identity(slot, gfn(page))) {
+        if let Some(claim) =
+            tracker.claim_entry(op, machine::pfn(RAM + page), PageSize::Size4K, identity(slot, gfn(page)))
+        {
             claim.commit();
         }
     })
