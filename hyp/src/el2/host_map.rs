@@ -38,9 +38,9 @@ pub(super) struct HostMap<'m, H: Hardware> {
 impl<'m, H: Hardware> HostMap<'m, H> {
     pub(super) fn new(hw: &'m H, config: &Config<'m, H>) -> Result<Self, Located<Error>> {
         let geometry = Geometry::new(config.pa)?;
+        #[allow(unsafe_code)]
         // SAFETY: the pages are the hypervisor's own (checked by the caller) and given to this map alone; below,
         // every change is made under the lock of its region, and tables down to level 2 are made here.
-        #[allow(unsafe_code)]
         let map = unsafe { Stage2::new(config.host_root, geometry, HOST_VMID, hw)? };
         let mut tables = TableStack::new(hw);
         for i in 0..config.host_tables.count() {

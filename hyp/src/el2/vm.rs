@@ -172,9 +172,9 @@ impl<'m, H: Hardware> El2<'m, H> {
             let Some(mut place) = cell.0.try_lock(1).filter(|place| place.life == Life::Free) else { continue };
             let slot = VmSlot::new(slot)?;
             self.donate_hyp(root)?;
+            #[allow(unsafe_code)]
             // SAFETY: the root tables were just taken from the host and belong to this map alone, as will every page of
             // `pages`; the map is only used under this place's lock.
-            #[allow(unsafe_code)]
             let map = unsafe { Stage2::new(root, self.guest, slot.index() + 1, self.hw) };
             let map = match map {
                 Ok(map) => map,

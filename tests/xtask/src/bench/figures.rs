@@ -82,6 +82,7 @@ const LIMITS: &[Limit] = &[
     at_most("pkvm.el2_insns.mem_share_512_per_page_uniform.tenure", 1.0),
     at_most("pkvm.el2_insns.mem_share_512_per_page_mixed.tenure", 7.0),
     at_most("size.metadata_bytes_per_page_worst", 8.02),
+    at_most("size.hyp_text_bytes_aarch64", 20480.0),
     exactly("size.panic_paths", 0.0),
 ];
 
