@@ -53,6 +53,10 @@ impl<'m, H: Hardware> HostMap<'m, H> {
             let guest_side = FrameRange::new(same_gfn(range.first())?, range.count(), config.pa)?;
             map.prepare(guest_side, &mut tables)?;
         }
+        // Without any for level 3 the host would fault for ever where pages of a region differ.
+        if tables.available() == 0 {
+            return Err(Error::NoMemory.into());
+        }
         Ok(Self { map, tables: Locked::new(tables), hand: AtomicU64::new(0), ram: config.ram })
     }
 
