@@ -3,7 +3,7 @@
 use super::*;
 use tenure_abi::Place;
 use tenure_abi::service::Prot;
-use tenure_test_board::{DEVICE, END, el2_with_tables};
+use tenure_test_board::{DEVICE, END, REGIONS, el2_with_tables, try_el2};
 
 fn denied_at(pfn: u64) -> Result<u64, Located<Error>> {
     Err(Located::pfn(Error::Denied, Pfn::new(pfn).unwrap()))
@@ -163,8 +163,8 @@ fn a_pinned_page_cannot_be_unshared() {
 #[test]
 fn the_host_makes_progress_with_a_single_level_3_table() {
     let board = Board::new();
-    // Two level-2 tables and a level-1... for devices and RAM, and one to spare.
-    let el2 = el2_with_tables(board, 3);
+    // Two tables at level 2 and one at level 3 for devices and RAM, and one to spare.
+    let el2 = el2_with_tables(board, 4);
     for region in 1..5 {
         el2.share_hyp(pfns(RAM + region * 512, 1)).unwrap();
         el2.donate_hyp(pfns(RAM + region * 512 + 1, 1)).unwrap();
@@ -174,8 +174,15 @@ fn the_host_makes_progress_with_a_single_level_3_table() {
             let page = RAM + region * 512 + 2 + round;
             assert_eq!(el2.host_fault(page << 12), tenure_hyp::el2::HostFault::Retry);
             // Mapped now: a second fault finds the leaf and takes no table.
+            let leaves = board.leaves(el2.host_context().root().number());
+            assert_eq!(leaves.get(&page), Some(&page));
             assert_eq!(el2.host_fault(page << 12), tenure_hyp::el2::HostFault::Retry);
             assert_eq!(el2.host_fault((RAM + region * 512 + 1) << 12), tenure_hyp::el2::HostFault::Refused);
         }
     }
+}
+
+#[test]
+fn a_host_without_a_level_3_table_is_refused_at_init() {
+    assert_eq!(try_el2(Board::new(), 3, REGIONS).err(), Some(Error::NoMemory.into()));
 }
