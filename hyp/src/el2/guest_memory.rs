@@ -2,7 +2,7 @@
 
 use super::hyp_memory::pages;
 use super::vm::{Life, Vm};
-use super::{El2, Hardware};
+use super::{El2, Hardware, RESIDENCY_PAGES};
 use crate::tracker::{Identity, Transition};
 use tenure_abi::service::{Prot, VmKind};
 use tenure_abi::{Error, FrameRange, Gfn, Located, PageSize, Pfn, VmHandle};
@@ -132,13 +132,13 @@ pub(super) fn room_in_region(pfn: Pfn) -> u64 {
 }
 
 /// Works through `range` step by step: each step does some pages from the start of what is left. An error ends it, and is
-/// the answer only if nothing was done before.
+/// the answer only if nothing was done before. So does having done [`RESIDENCY_PAGES`]; a single step may do more.
 pub(super) fn prefix(
     range: FrameRange<Gfn>,
     mut step: impl FnMut(FrameRange<Gfn>) -> Result<u64, Located<Error>>,
 ) -> Result<u64, Located<Error>> {
     let mut done = 0;
-    while let Some(rest) = range.rest(done) {
+    while let Some(rest) = range.rest(done).filter(|_| done < RESIDENCY_PAGES) {
         match step(rest) {
             Ok(0) => break,
             Ok(pages) => done += pages,

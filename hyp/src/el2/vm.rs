@@ -11,18 +11,15 @@
 //! handles of the old VM are stale.
 
 use super::vcpu::{VCPUS_PER_VM, Vcpu, VcpuToken};
-use super::{El2, Hardware};
+use super::{El2, Hardware, RESIDENCY_PAGES};
 use crate::tracker::Identity;
 use core::num::NonZeroU32;
 use tenure_abi::service::VmKind;
-use tenure_abi::{Error, FrameRange, Gfn, Located, PageSize, Pfn, VmHandle, VmSlot};
+use tenure_abi::{Error, FrameRange, Gfn, Located, Pfn, VmHandle, VmSlot};
 use tenure_arch::lock::{Guard, Locked};
 use tenure_arch::mask;
 use tenure_arch::pages::{TablePages, TableStack};
 use tenure_arch::stage2::{Leaf, Lookup, Note, Stage2};
-
-/// Pages that one call at EL2 scrubs at most: its stated residency is 2 MiB of content work.
-pub(super) const SCRUB_PAGES: u64 = PageSize::Size2M.frames();
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Life {
@@ -110,17 +107,20 @@ impl<H: Hardware> Vm<'_, H> {
         }
     }
 
-    /// The frames that the guest sees from the start of `range` on, as far as they are contiguous.
+    /// The frames that the guest sees from the start of `range` on, as far as they are contiguous; at most
+    /// [`RESIDENCY_PAGES`] leaves of them, which are looked up one by one.
     ///
     /// # Errors
     /// As [`Vm::leaf`], for the first page.
     pub(super) fn run(&self, range: FrameRange<Gfn>) -> Result<FrameRange<Pfn>, Error> {
         let first = self.leaf(range.first())?;
-        let mut count = 0;
+        let (mut count, mut leaves) = (0, 0);
         let mut leaf = Some(first);
         while let Some(found) = leaf
             && Some(found.pfn) == first.pfn.checked_add(count)
+            && leaves < RESIDENCY_PAGES
         {
+            leaves += 1;
             let gfn = range.first().number() + count;
             count += found.size.frames() - (gfn & (found.size.frames() - 1));
             let next = range.first().checked_add(count).filter(|_| count < range.count());
@@ -201,8 +201,8 @@ impl<'m, H: Hardware> El2<'m, H> {
         Err(Error::NoMemory.into())
     }
 
-    /// Gives a VM pages for tables. Returns how many were taken: all. A dying VM takes them too: splitting a leaf to empty
-    /// it may need one.
+    /// Gives a VM pages for tables, at most [`RESIDENCY_PAGES`] per call. Returns how many were taken. A dying VM takes
+    /// them too: splitting a leaf to empty it may need one.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a VM that is neither live nor dying, or as PK-05.
@@ -210,6 +210,7 @@ impl<'m, H: Hardware> El2<'m, H> {
         let mut place = self.vm(handle)?;
         let life = if place.life == Life::Dying { Life::Dying } else { Life::Live };
         let vm = place.in_life(life)?;
+        let frames = frames.prefix(RESIDENCY_PAGES).unwrap_or(frames);
         self.donate_hyp(frames)?;
         for i in 0..frames.count() {
             let page = frames.first().checked_add(i).ok_or(Error::Internal)?;
@@ -257,7 +258,7 @@ impl<'m, H: Hardware> El2<'m, H> {
                 *vcpu = Vcpu::Free;
             }
         }
-        for _ in 0..SCRUB_PAGES {
+        for _ in 0..RESIDENCY_PAGES {
             let Some(page) = vm.pages.take() else { break };
             if let Err(refused) = self.return_to_host(FrameRange::single(page)) {
                 vm.pages.push(page)?;

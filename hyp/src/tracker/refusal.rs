@@ -64,7 +64,7 @@ impl<B: BlockSource> Tracker<'_, B> {
         Located { error, at: place(refused.page) }
     }
 
-    pub(super) fn count_contradiction(&self) {
+    pub(crate) fn count_contradiction(&self) {
         self.contradictions.fetch_add(1, Relaxed);
     }
 

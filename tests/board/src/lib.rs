@@ -160,6 +160,18 @@ pub fn el2_with_tables(board: &'static Board, tables: u64) -> El2<'static, Board
 /// # Errors
 /// As [`El2::new`].
 pub fn try_el2(board: &'static Board, tables: u64, blocks: u64) -> Result<El2<'static, Board>, Located<Error>> {
+    build(board, tables, blocks, 4)
+}
+
+/// As [`el2`], with places for this many VMs.
+///
+/// # Errors
+/// As [`El2::new`].
+pub fn try_el2_with_vms(board: &'static Board, vms: usize) -> Result<El2<'static, Board>, Located<Error>> {
+    build(board, OWN - 2, REGIONS, vms)
+}
+
+fn build(board: &'static Board, tables: u64, blocks: u64, vms: usize) -> Result<El2<'static, Board>, Located<Error>> {
     let width = AddressWidth::new(40).unwrap();
     El2::new(
         board,
@@ -172,7 +184,7 @@ pub fn try_el2(board: &'static Board, tables: u64, blocks: u64) -> Result<El2<'s
             devices: leak(vec![pfns(DEVICE, 1)]),
             host_root: pfns(RAM, 2),
             host_tables: pfns(RAM + 2, tables),
-            vms: leak((0..4).map(|_| VmCell::new()).collect()),
+            vms: leak((0..vms).map(|_| VmCell::new()).collect()),
             pa: width,
             ipa: width,
             smmu: false,
