@@ -170,3 +170,33 @@ fn an_audit_can_be_done_in_pieces() {
     }
     assert_eq!((pages, guests), (whole.pages, 700));
 }
+
+#[test]
+fn a_whole_region_of_another_guest_or_gfn_is_a_contradiction_too() {
+    for (slot, gfn) in [(2, 0x1000), (1, 0x1001), (1, 0xfff), (1, 0x1200)] {
+        let t = tracker();
+        t.donate(RAM, 512, 1, 0x1000);
+        assert_eq!(t.go(GuestShareHost, RAM, 512, guest(slot, gfn)).unwrap_err().error, Error::Internal);
+        assert_eq!(t.contradictions(), 1);
+        assert!(t.claim_entry(GuestShareHost, pfn(RAM + 512), PageSize::Size2M, guest(slot, gfn)).is_none());
+        t.sound();
+    }
+}
+
+#[test]
+fn the_fast_path_takes_whole_uniform_regions_too() {
+    let t = tracker();
+    let id = guest(1, 0x1000);
+    t.claim(HostDonateGuest, pfns(RAM, 512), id).unwrap().commit(PageSize::Size2M);
+    let fast = |op, page, id| t.claim_entry(op, pfn(page), PageSize::Size2M, id).map(super::super::EntryClaim::commit);
+    assert!(fast(GuestShareHost, RAM + 1, guest(1, 0x1001)).is_none(), "not the region's first page");
+    assert!(
+        fast(GuestShareHost, RAM, guest(1, 0x1001)).is_none() && fast(GuestShareHost, RAM, guest(2, 0x1000)).is_none()
+    );
+    assert!(fast(GuestShareHost, RAM, id).is_some() && fast(GuestShareHost, RAM, id).is_none());
+    assert_eq!(t.hw(RAM), PageSize::Size2M);
+    assert_eq!(t.go(GuestUnshareHost, RAM, 512, id), Ok(512));
+    t.go(GuestShareHost, RAM + 9, 1, guest(1, 0x1009)).unwrap();
+    assert!(fast(GuestUnshareHost, RAM, id).is_none(), "mixed");
+    t.sound();
+}
