@@ -195,13 +195,15 @@ impl<'m, H: Hardware> El2<'m, H> {
         Err(Error::NoMemory.into())
     }
 
-    /// Gives a VM pages for tables. Returns how many were taken: all.
+    /// Gives a VM pages for tables. Returns how many were taken: all. A dying VM may need some too: where a part of a 2 MiB
+    /// leaf goes back before the rest.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a VM that is not live, or as PK-05.
+    /// [`Error::Invalid`] for a VM that is neither live nor dying, or as PK-05.
     pub fn vm_topup(&self, handle: VmHandle, frames: FrameRange<Pfn>) -> Result<u64, Located<Error>> {
         let mut place = self.vm(handle)?;
-        let vm = place.in_life(Life::Live)?;
+        let life = if place.life == Life::Dying { Life::Dying } else { Life::Live };
+        let vm = place.in_life(life)?;
         self.donate_hyp(frames)?;
         for i in 0..frames.count() {
             let page = frames.first().checked_add(i).ok_or(Error::Internal)?;
