@@ -20,7 +20,8 @@ impl<'m, H: Hardware> El2<'m, H> {
     ///
     /// # Errors
     /// [`Error::Invalid`] if the VM is not dying, [`Error::NotFound`] if nothing is at the first address,
-    /// [`Error::Denied`] for a non-protected VM, whose pages are the host's.
+    /// [`Error::Denied`] for a non-protected VM, whose pages are the host's, [`Error::NoMemory`] if a 2 MiB leaf must be split,
+    /// because a part of it was shared, and no table page is there: the VM can still be given some.
     pub fn reclaim_guest(&self, handle: VmHandle, range: FrameRange<Gfn>) -> Result<u64, Located<Error>> {
         prefix(range.prefix(RESIDENCY_PAGES).unwrap_or(range), |part| {
             let mut place = self.vm(handle)?;

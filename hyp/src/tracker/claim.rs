@@ -123,7 +123,7 @@ impl<B: BlockSource> Tracker<'_, B> {
     /// With nothing changed, at the first page concerned: [`Error::Invalid`] for a range that straddles the edge of
     /// memory or a guest side beyond 48 bits, [`Error::NotMemory`], the row's error for a page in another
     /// state, [`Error::Busy`] for a pinned page, [`Error::Saturated`], [`Error::Quarantined`],
-    /// [`Error::Retry`] where somebody else is at work, [`Error::NoMemory`] if a region has to be split and there is no block,
+    /// [`Error::Retry`] where somebody else is at work (before anything else in the eight regions around is looked at), [`Error::NoMemory`] if a region has to be split and there is no block,
     /// [`Error::Internal`] if the page belongs to another guest or gfn than the caller says.
     #[inline]
     pub fn claim(

@@ -64,6 +64,7 @@ fn a_vm_ends_in_order_and_once() {
     assert_eq!(rig.el2.reclaim_guest(rig.vm, gfns(GFN, 1)), Ok(1));
     rig.finish();
     assert_eq!(rig.el2.vm_finish_teardown(rig.vm), Err(invalid()), "gone");
+    assert_eq!(rig.el2.vm_topup(rig.vm, pfns(HOST + 1, 1)), Err(invalid()), "gone");
     assert_eq!(rig.el2.vm_start_teardown(rig.vm), Err(invalid()), "gone");
     let next = rig.el2.vm_create(VmKind::Protected, pfns(RAM + OWN, 2)).unwrap();
     assert_eq!((next.slot(), next == rig.vm), (rig.vm.slot(), false), "the slot's next VM has a handle of its own");

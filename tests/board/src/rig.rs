@@ -1,7 +1,7 @@
 //! A system to try things on: a board, its hypervisor, and one VM with a vCPU that runs.
 
 use super::check::{self, View};
-use super::{Board, OWN, RAM, REGIONS, pfns, try_el2};
+use super::{Board, END, OWN, RAM, REGIONS, pfns, try_el2};
 use tenure_abi::pkvm::GuestCall;
 use tenure_abi::run::StopReason;
 use tenure_abi::service::VmKind;
@@ -135,6 +135,27 @@ impl Rig {
         self.el2.vm_start_teardown(self.vm).unwrap();
     }
 
+    /// Ends the VM from wherever it is: its memory goes back, table pages come when they are asked for.
+    pub fn end(&mut self, spare: u64) {
+        self.stop();
+        let _ = self.el2.vm_start_teardown(self.vm);
+        let mut spare = spare..END;
+        while let Some((&at, _)) = self.board.leaves(ROOT).first_key_value() {
+            let range = gfns(at, 512);
+            let protected = self.el2.reclaim_guest(self.vm, range);
+            let back = protected.or_else(|_| self.el2.unshare_guest(self.vm, range));
+            match (protected.err().map(|refused| refused.error), back) {
+                (_, Ok(pages)) => assert!(pages > 0),
+                (Some(Error::NoMemory), _) | (_, Err(Located { error: Error::NoMemory, .. })) => {
+                    let page = spare.next().unwrap();
+                    assert_eq!(self.el2.vm_topup(self.vm, pfns(page, 1)), Ok(1), "a dying VM can be helped");
+                }
+                refused => panic!("{at:#x}: {refused:?}"),
+            }
+        }
+        self.finish();
+    }
+
     /// Gives everything a dying VM has back, its memory being gone already.
     pub fn finish(&mut self) {
         while self.el2.vm_finish_teardown(self.vm).unwrap() != 0 {}
@@ -153,7 +174,7 @@ impl Rig {
 
     /// Asserts that all of RAM but the hypervisor's own pages and the run page is the host's, and nothing of it mapped at EL2.
     pub fn all_is_the_hosts(&self) {
-        for pfn in (RAM + OWN..super::END).filter(|&pfn| pfn != RUN_PAGE) {
+        for pfn in (RAM + OWN..END).filter(|&pfn| pfn != RUN_PAGE) {
             assert_eq!(self.entry(pfn), Entry::HOST, "{pfn:#x}");
         }
     }
