@@ -10,7 +10,7 @@
 //! A slot is freed only when its VM owns and maps nothing and its VMID is flushed; then its generation goes up, so
 //! handles of the old VM are stale.
 
-use super::vcpu::{VCPUS_PER_VM, Vcpu};
+use super::vcpu::{VCPUS_PER_VM, Vcpu, VcpuToken};
 use super::{El2, Hardware};
 use crate::tracker::Identity;
 use core::num::NonZeroU32;
@@ -139,6 +139,12 @@ impl<'m, H: Hardware> El2<'m, H> {
         (index < self.vms.len()).then(|| cell.0.lock())
     }
 
+    /// The place of the VM whose vCPU runs, locked. The slot of a token is our own: it needs no masking.
+    #[inline]
+    pub(super) fn place_of(&self, vcpu: &VcpuToken) -> Option<PlaceGuard<'_, 'm, H>> {
+        self.vms.get(usize::from(vcpu.slot.index())).map(|cell| cell.0.lock())
+    }
+
     /// The place that `handle` names, locked.
     ///
     /// # Errors
@@ -195,13 +201,15 @@ impl<'m, H: Hardware> El2<'m, H> {
         Err(Error::NoMemory.into())
     }
 
-    /// Gives a VM pages for tables. Returns how many were taken: all.
+    /// Gives a VM pages for tables. Returns how many were taken: all. A dying VM takes them too: splitting a leaf to empty
+    /// it may need one.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a VM that is not live, or as PK-05.
+    /// [`Error::Invalid`] for a VM that is neither live nor dying, or as PK-05.
     pub fn vm_topup(&self, handle: VmHandle, frames: FrameRange<Pfn>) -> Result<u64, Located<Error>> {
         let mut place = self.vm(handle)?;
-        let vm = place.in_life(Life::Live)?;
+        let life = if place.life == Life::Dying { Life::Dying } else { Life::Live };
+        let vm = place.in_life(life)?;
         self.donate_hyp(frames)?;
         for i in 0..frames.count() {
             let page = frames.first().checked_add(i).ok_or(Error::Internal)?;

@@ -5,6 +5,7 @@ use loom::model::Builder;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tenure_abi::{Error, PageSize, Pfn};
+use tenure_hyp::tracker::layout::REGION_PAGES;
 use tenure_hyp::tracker::rules::{Content, Loser};
 use tenure_hyp::tracker::{Identity, Kind, Transition};
 
@@ -50,11 +51,12 @@ impl World {
         Ok(done)
     }
 
-    /// The same for one page, by the fast path. `false`: it was not the fast case.
-    pub fn go_fast(&self, op: Transition, page: u64, identity: Identity) -> bool {
-        let Some(claim) = self.tracker.claim_page(op, Pfn::new(page).unwrap(), identity) else { return false };
+    /// The same for one page or one whole region, by the fast path. `false`: it was not the fast case.
+    pub fn go_fast(&self, op: Transition, page: u64, size: PageSize, identity: Identity) -> bool {
+        let Some(claim) = self.tracker.claim_entry(op, Pfn::new(page).unwrap(), size, identity) else { return false };
         if op.row().loser == Loser::Host {
-            self.host_bit(page, |bit| *bit = false);
+            let pages = if size == PageSize::Size4K { 1 } else { REGION_PAGES };
+            (page..page + pages).for_each(|page| self.host_bit(page, |bit| *bit = false));
         }
         claim.commit();
         true

@@ -1,4 +1,4 @@
-//! A small machine: two regions of four pages, blocks that move between them, one access bit a page.
+//! A small machine: four regions of four pages, two to a lock word, blocks that move between them, one access bit a page.
 
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use tenure_hyp::tracker::layout::REGION_PAGES;
 use tenure_hyp::tracker::{Block, BlockIndex, BlockSource, Chunk, Entry, Identity, Kind, Tracker};
 
 /// Regions of the machine.
-pub const REGIONS: u64 = 2;
+pub const REGIONS: u64 = 4;
 /// Its pages, from frame 0 on.
 pub const PAGES: u64 = REGIONS * REGION_PAGES;
 const BLOCKS: usize = 4;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tenure_abi::Error;
 use tenure_hyp::tracker::{Identity, Kind, Transition};
 use tenure_loom::moves::model;
-use tenure_loom::world::{World, guest};
+use tenure_loom::world::{PAGES, World, guest};
 
 const NONE: Identity = Identity::NONE;
 
@@ -33,6 +33,55 @@ fn overlapping_ranges_go_to_one_of_two() {
         }
         all_or_nothing(&kinds, 2..6, Kind::HypExclusive, donated);
         all_or_nothing(&kinds, 3..8, Kind::HostSharedHyp, shared);
+    });
+}
+
+#[test]
+fn overlapping_ranges_over_two_lock_words_go_to_one_of_two() {
+    model("overlapping_lock_words", None, || {
+        let world = World::new();
+        let other = Arc::clone(&world);
+        // Pages 6..10 lie across both lock words; 4..12 are whole regions of both.
+        let thread = spawn(move || other.go(Transition::HostDonateHyp, 6, 4, NONE));
+        let shared = world.go(Transition::HostShareHyp, 4, 8, NONE);
+        let donated = thread.join().unwrap();
+        let kinds = world.settled();
+        assert!(shared.is_err() || donated.is_err(), "pages 6..10 went to both");
+        all_or_nothing(&kinds, 6..10, Kind::HypExclusive, donated);
+        all_or_nothing(&kinds, 4..12, Kind::HostSharedHyp, shared);
+    });
+}
+
+#[test]
+fn all_regions_of_a_lock_word_at_once_exclude_a_page_of_one() {
+    model("whole_lock_word", None, || {
+        let world = World::new();
+        let other = Arc::clone(&world);
+        let thread = spawn(move || other.go(Transition::HostDonateHyp, 0, 8, NONE));
+        let shared = world.go(Transition::HostShareHyp, 5, 1, NONE);
+        let donated = thread.join().unwrap();
+        let kinds = world.settled();
+        assert!(shared.is_err() || donated.is_err(), "page 5 went to both");
+        all_or_nothing(&kinds, 0..8, Kind::HypExclusive, donated);
+        all_or_nothing(&kinds, 5..6, Kind::HostSharedHyp, shared);
+    });
+}
+
+#[test]
+fn neighbours_under_one_lock_word_are_both_kept() {
+    model("neighbours", None, || {
+        let world = World::new();
+        let other = Arc::clone(&world);
+        // Different regions, one lock word: they only meet in the word.
+        let thread = spawn(move || other.go(Transition::HostDonateHyp, 0, 4, NONE));
+        let shared = world.go(Transition::HostShareHyp, 5, 1, NONE);
+        let donated = thread.join().unwrap();
+        let kinds = world.settled();
+        for result in [shared, donated] {
+            assert!(matches!(result, Ok(_) | Err(Error::Retry)), "{result:?}");
+        }
+        all_or_nothing(&kinds, 0..4, Kind::HypExclusive, donated);
+        all_or_nothing(&kinds, 5..6, Kind::HostSharedHyp, shared);
     });
 }
 
@@ -81,12 +130,13 @@ fn a_block_that_moves_to_another_region_takes_no_entry_along() {
             let returned = other.go(Transition::HypDonateHost, 0, 1, NONE);
             (returned, other.go(Transition::HostDonateHyp, 1, 1, NONE))
         });
-        let shared = world.go(Transition::HostShareHyp, 5, 2, NONE);
+        let shared = world.go(Transition::HostShareHyp, 9, 2, NONE);
         let (returned, donated) = thread.join().unwrap();
         let kinds = world.settled();
+        // Regions 0 and 2 share neither lock nor lock word.
         assert_eq!((shared, returned, donated), (Ok(2), Ok(1), Ok(1)), "nobody else was in these regions");
-        let mut expected = [Kind::HostExclusive; 8];
-        (expected[1], expected[5], expected[6]) = (Kind::HypExclusive, Kind::HostSharedHyp, Kind::HostSharedHyp);
+        let mut expected = [Kind::HostExclusive; PAGES as usize];
+        (expected[1], expected[9], expected[10]) = (Kind::HypExclusive, Kind::HostSharedHyp, Kind::HostSharedHyp);
         assert_eq!(kinds, expected);
     });
 }
@@ -126,7 +176,7 @@ fn counts_raised_by_two_are_both_counted() {
 
 #[test]
 fn three_claims_in_a_ring_end() {
-    model("three_claims", Some(6), || {
+    model("three_claims", Some(4), || {
         let world = World::new();
         let (second, third) = (Arc::clone(&world), Arc::clone(&world));
         let second = spawn(move || second.go(Transition::HostShareHyp, 3, 2, NONE));

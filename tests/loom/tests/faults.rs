@@ -25,7 +25,7 @@ fn a_fault_beside_a_fast_unshare_never_maps_the_guests_page() {
     model("fault_against_fast_unshare", None, || {
         let world = shared_page();
         let other = Arc::clone(&world);
-        let thread = spawn(move || other.go_fast(Transition::GuestUnshareHost, 0, guest(1, 0x40)));
+        let thread = spawn(move || other.go_fast(Transition::GuestUnshareHost, 0, PageSize::Size4K, guest(1, 0x40)));
         world.host_fault(0);
         world.host_fault(0);
         let unshared = thread.join().unwrap();
@@ -46,6 +46,27 @@ fn a_fault_beside_an_unshare_never_maps_the_guests_page() {
         assert!(matches!(unshared, Ok(1) | Err(Error::Retry)), "{unshared:?}");
         let expected = if unshared.is_ok() { Kind::GuestExclusive } else { Kind::GuestSharedHost };
         assert_eq!(world.settled()[..2], [expected, Kind::GuestExclusive]);
+    });
+}
+
+#[test]
+fn a_fault_beside_the_unshare_of_a_whole_leaf_never_maps_the_guests_page() {
+    model("fault_against_leaf_unshare", None, || {
+        let world = World::new();
+        for first in [0, 4] {
+            // Published as whole regions: uniform.
+            world.go(Transition::HostDonateGuest, first, 4, guest(1, 0x40 + first)).unwrap();
+        }
+        world.go(Transition::GuestShareHost, 0, 4, guest(1, 0x40)).unwrap();
+        world.host_fault(1).unwrap();
+        let other = Arc::clone(&world);
+        let fast = move || other.go_fast(Transition::GuestUnshareHost, 0, PageSize::Size2M, guest(1, 0x40));
+        let thread = spawn(fast);
+        world.host_fault(1);
+        world.host_fault(3);
+        let unshared = thread.join().unwrap();
+        let expected = if unshared { Kind::GuestExclusive } else { Kind::GuestSharedHost };
+        assert_eq!(world.settled()[..4], [expected; 4]);
     });
 }
 
@@ -110,7 +131,8 @@ fn two_who_take_and_one_who_faults_agree() {
     model("fault_against_two_claims", Some(3), || {
         let world = shared_page();
         let (guest_side, host_side) = (Arc::clone(&world), Arc::clone(&world));
-        let guest_side = spawn(move || guest_side.go_fast(Transition::GuestUnshareHost, 0, guest(1, 0x40)));
+        let guest_side =
+            spawn(move || guest_side.go_fast(Transition::GuestUnshareHost, 0, PageSize::Size4K, guest(1, 0x40)));
         let host_side = spawn(move || host_side.go(Transition::HostDonateHyp, 3, 1, Identity::NONE).is_ok());
         world.host_fault(0);
         world.host_fault(3);

@@ -4,6 +4,7 @@
 use loom::thread::spawn;
 use std::sync::Arc;
 use tenure_abi::{Error, Pfn};
+use tenure_hyp::tracker::layout::REGION_PAGES;
 use tenure_hyp::tracker::{Identity, Kind, Transition};
 use tenure_loom::moves::model;
 use tenure_loom::world::{PAGES, World, guest};
@@ -19,7 +20,7 @@ fn an_audit_beside_a_claim_finds_every_region_sound() {
         let audit = world.tracker.audit(Pfn::new(0).unwrap(), u64::MAX);
         assert_eq!((audit.faults, audit.next), (0, None), "{audit:?}");
         assert_eq!(audit.kinds.iter().sum::<u64>(), audit.pages);
-        assert_eq!(audit.pages + audit.busy * (PAGES / 2), PAGES);
+        assert_eq!(audit.pages + audit.busy * REGION_PAGES, PAGES);
         thread.join().unwrap().ok();
         world.settled();
     });

@@ -144,8 +144,9 @@ fn without_a_block_a_split_is_refused_and_a_whole_region_is_not() {
 fn the_fast_path_takes_exactly_the_pages_the_table_allows() {
     let t = tracker();
     t.go(HostDonateGuest, RAM, 100, guest(1, 0x1000)).unwrap();
-    let fast =
-        |op, page, gfn| t.claim_page(op, pfn(page), guest(1, gfn)).map(super::super::PageClaim::commit).is_some();
+    let fast = |op, page, gfn| {
+        t.claim_entry(op, pfn(page), PageSize::Size4K, guest(1, gfn)).map(super::super::EntryClaim::commit).is_some()
+    };
     assert!(fast(GuestShareHost, RAM + 4, 0x1004));
     assert!(!fast(GuestShareHost, RAM + 4, 0x1004), "shared already");
     assert!(!fast(GuestShareHost, RAM + 5, 0x1006), "another gfn");
