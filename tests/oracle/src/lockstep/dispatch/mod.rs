@@ -5,6 +5,7 @@
 //! says. The first region of RAM is not the specification's: there lie EL2's own pages and what VMs are made of.
 
 mod checked;
+mod look;
 
 use crate::op::Op;
 use crate::spec::{Span, VmKind};
