@@ -24,7 +24,7 @@
 //! | `c600010f` | `VM_FINISH_TEARDOWN` | handle | |
 //! | `c6000110` | `AUDIT` | cursor, pages | next cursor, 0 at the end |
 //!
-//! Calls that scrub may stop early and answer fewer pages than asked: repeat with the rest.
+//! Calls that touch tables or bytes stop after about 2 MiB and answer fewer pages than asked: repeat with the rest.
 
 use crate::error::{Error, Interface, Located, Place};
 use crate::frame::{AddressWidth, FrameRange, Gfn, Pfn};

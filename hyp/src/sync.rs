@@ -3,7 +3,7 @@
 //! | built with (and the feature of that name) | atomics | geometry |
 //! |---|---|---|
 //! | nothing | `core`'s | 512 pages a region, 512 regions a chunk |
-//! | `--cfg loom` | loom's: every order of two threads, and every stale value that the orderings allow | 4 and 2 |
+//! | `--cfg loom` | loom's: every order of two threads, and every stale value that the orderings allow | 4 and 4; 2 regions a lock word |
 //! | `--cfg shuttle` | shuttle's: a switch before each access, schedules drawn by chance | as without |
 //!
 //! loom creates an object for each atomic and remembers the stores to it, so a model has small regions; nothing in the tracker
@@ -24,7 +24,7 @@ pub(crate) use shuttle::{hint::spin_loop, sync::atomic::AtomicU64};
 /// Cells of a block, and so pages of a region.
 pub(crate) const BLOCK_CELLS: usize = if cfg!(loom) { 4 } else { 512 };
 /// Cells of a chunk: its regions.
-pub(crate) const CHUNK_CELLS: usize = if cfg!(loom) { 2 } else { 512 };
+pub(crate) const CHUNK_CELLS: usize = if cfg!(loom) { 4 } else { 512 };
 
 /// Zeroed cells, for static memory.
 #[cfg(not(loom))]

@@ -29,6 +29,14 @@ impl<W: Window> Stage2<'_, W> {
         self.plan(self.guest_side(gfn, frames)?, Want::Leaves(frames.first(), largest))
     }
 
+    /// Whether [`Stage2::map`] would make one 2 MiB leaf of `frames`, if allowed to.
+    pub fn maps_as_block(&self, gfn: Gfn, frames: FrameRange<Pfn>) -> bool {
+        let chunk = Chunk { start: gfn.number(), count: frames.count(), offset: 0 };
+        let aligned = gfn.number().is_multiple_of(BLOCK);
+        let entry = self.walk(gfn.number(), LAST_LEVEL);
+        aligned && entry.is_ok_and(|entry| plan::becomes_block(&entry, chunk, frames.first(), PageSize::Size2M))
+    }
+
     /// Maps `frames` from `gfn` on, in 2 MiB leaves where `largest`, both alignments and the length
     /// allow it and no level-3 table stands, else in 4 KiB leaves.
     ///

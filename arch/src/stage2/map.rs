@@ -162,15 +162,23 @@ impl<'w, W: Window> Stage2<'w, W> {
         self.walk(number, stop).map_err(|error| at(error, number))
     }
 
-    /// The frame `gfn` is mapped to, if it is: [`Stage2::lookup`] for who needs to know no more, in a register.
+    /// The frame `gfn` is mapped to and the size of the leaf, if it is mapped: [`Stage2::lookup`] for who needs to know no
+    /// more, in registers.
     #[inline]
-    pub fn frame(&self, gfn: Gfn) -> Option<Pfn> {
+    pub fn frame(&self, gfn: Gfn) -> Option<(Pfn, PageSize)> {
         let entry = self.walk(gfn.number(), LAST_LEVEL).ok()?;
-        let page = entry.shift == 0;
-        // A valid entry is a leaf where its level has leaves: at level 3 bit 1 is set, above it the walk went on if it was.
-        let leaf = entry.raw & descriptor::VALID != 0 && entry.shift <= 18 && page == descriptor::is_table(entry.raw);
-        let inside = gfn.number() & ((1 << entry.shift) - 1);
-        if leaf { Pfn::new(descriptor::frame(entry.raw).number() | inside).ok() } else { None }
+        // The walk went on at every table, so bits 0 and 1 tell leaves from the rest, once the level is known.
+        let (size, kind) = match entry.shift {
+            0 => (PageSize::Size4K, descriptor::VALID | descriptor::TABLE_OR_PAGE),
+            9 => (PageSize::Size2M, descriptor::VALID),
+            18 => (PageSize::Size1G, descriptor::VALID),
+            _ => return None,
+        };
+        if entry.raw & (descriptor::VALID | descriptor::TABLE_OR_PAGE) != kind {
+            return None;
+        }
+        let inside = gfn.number() & (size.frames() - 1);
+        Some((Pfn::new(descriptor::frame(entry.raw).number() | inside).ok()?, size))
     }
 
     /// What `gfn` leads to. An address beyond the map is empty.

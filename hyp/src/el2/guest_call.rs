@@ -3,14 +3,21 @@
 use super::guest_memory::prefix;
 use super::vm::{Life, Vm};
 use super::{El2, Hardware, Stop, VcpuToken};
-use crate::tracker::Transition;
+use crate::tracker::{Identity, Transition};
 use tenure_abi::pkvm::{Features, GuestCall, GuestReply, id};
 use tenure_abi::run::StopReason;
+use tenure_abi::service::VmKind;
 use tenure_abi::smccc::{self, psci};
 use tenure_abi::{Error, FrameRange, Gfn, Located, PageSize, Place};
 
+/// Pages of a 2 MiB leaf.
+const LEAF_PAGES: u64 = PageSize::Size2M.frames();
+
 /// What is offered to guests.
 const OFFERED: Features = Features::LINUX_7_3.union(Features::MEM_RELINQUISH);
+
+/// A non-protected guest owns no memory: it has nothing to share, and giving back is nothing to do.
+const OFFERED_NON_PROTECTED: Features = Features::FEATURES.union(Features::MEM_RELINQUISH);
 
 /// What the image does about a guest's call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,30 +40,38 @@ impl From<GuestReply> for GuestOutcome {
 }
 
 impl<'m, H: Hardware> El2<'m, H> {
-    /// Answers `MEM_SHARE` and `MEM_UNSHARE` of one page in the common case; `None` for everything else, which says nothing
-    /// and changes nothing. An image tries this before it saves more than it must for [`El2::guest_call`].
+    /// Answers `MEM_SHARE` and `MEM_UNSHARE` of one page, or of a 2 MiB leaf, in the common case; `None` for everything
+    /// else, which says nothing and changes nothing. An image tries this before it saves more than it must for
+    /// [`El2::guest_call`].
     #[inline]
     pub fn guest_call_fast(&self, vcpu: &VcpuToken, [function, ipa, granules, reserved]: [u64; 4]) -> Option<[u64; 4]> {
-        if granules > 1 || reserved != 0 {
-            return None;
-        }
+        let (size, pages) = match granules {
+            0 | 1 => (PageSize::Size4K, 1),
+            LEAF_PAGES => (PageSize::Size2M, LEAF_PAGES),
+            _ => return None,
+        };
         let gfn = Gfn::from_address(ipa).ok()?;
         let share = function == u64::from(id::MEM_SHARE);
-        if !share && function != u64::from(id::MEM_UNSHARE) {
+        if reserved != 0 || !share && function != u64::from(id::MEM_UNSHARE) {
             return None;
         }
-        let mut place = self.place(vcpu.slot)?;
-        let vm = place.in_life(Life::Live).ok()?;
-        let pfn = vm.map.frame(gfn)?;
-        let identity = vm.identity(gfn).ok()?;
+        // A VM whose vCPU runs is live: nothing stops it before the vCPU does.
+        let place = self.place_of(vcpu)?;
+        let vm = place.vm.as_ref()?;
+        let (pfn, leaf) = vm.map.frame(gfn)?;
+        if leaf < size {
+            return None;
+        }
+        let identity = Identity::mapped(vm.slot, gfn);
+        // Each with its row known when this is compiled.
         if share {
-            self.tracker.claim_page(Transition::GuestShareHost, pfn, identity)?.commit();
+            self.tracker.claim_entry(Transition::GuestShareHost, pfn, size, identity)?.commit();
         } else {
-            let claim = self.tracker.claim_page(Transition::GuestUnshareHost, pfn, identity)?;
-            self.host.take(pfn.number(), 1, self.hw);
+            let claim = self.tracker.claim_entry(Transition::GuestUnshareHost, pfn, size, identity)?;
+            self.host.take(pfn.number(), pages, self.hw);
             claim.commit();
         }
-        Some([0, 1, 0, 0])
+        Some([0, pages, 0, 0])
     }
 
     /// Answers a call of the guest that runs on `vcpu`, from x0..x3.
@@ -69,17 +84,24 @@ impl<'m, H: Hardware> El2<'m, H> {
             Err(error) => return Self::other_call(regs, error),
         };
         match call {
+            GuestCall::CallUid => GuestReply::Uid.into(),
+            GuestCall::MemRelinquish(gfn) => self.relinquish_call(vcpu, gfn),
+            GuestCall::Features if !self.is_protected(vcpu) => GuestReply::Features(OFFERED_NON_PROTECTED).into(),
+            _ if !self.is_protected(vcpu) => GuestReply::Refused(Error::NotSupported).into(),
             GuestCall::MemShare(range) => self.convert(vcpu, range, Transition::GuestShareHost),
             GuestCall::MemUnshare(range) => self.convert(vcpu, range, Transition::GuestUnshareHost),
-            GuestCall::CallUid => GuestReply::Uid.into(),
             GuestCall::Features => GuestReply::Features(OFFERED).into(),
             GuestCall::HypMemInfo => GuestReply::MemInfo { ranges: true }.into(),
-            GuestCall::MemRelinquish(gfn) => self.relinquish_call(vcpu, gfn),
             GuestCall::MmioGuardInfo
             | GuestCall::MmioGuardEnroll
             | GuestCall::MmioGuardMap(_)
             | GuestCall::MmioGuardUnmap(_) => GuestReply::Refused(Error::NotSupported).into(),
         }
+    }
+
+    fn is_protected(&self, vcpu: &VcpuToken) -> bool {
+        let place = self.place_of(vcpu);
+        place.is_some_and(|place| place.vm.as_ref().is_some_and(|vm| vm.kind == VmKind::Protected))
     }
 
     #[cold]
@@ -92,7 +114,7 @@ impl<'m, H: Hardware> El2<'m, H> {
 
     /// Shares or unshares `range`, a contiguous run of frames at a time.
     fn convert(&self, vcpu: &VcpuToken, range: FrameRange<Gfn>, op: Transition) -> GuestOutcome {
-        let Some(mut place) = self.place(vcpu.slot) else {
+        let Some(mut place) = self.place_of(vcpu) else {
             return GuestReply::Refused(Error::Internal).into();
         };
         let vm = match place.in_life(Life::Live) {

@@ -2,25 +2,26 @@
 
 use super::hyp_memory::pages;
 use super::vm::{Life, Vm};
-use super::{El2, Hardware};
+use super::{El2, Hardware, RESIDENCY_PAGES};
 use crate::tracker::{Identity, Transition};
 use tenure_abi::service::{Prot, VmKind};
 use tenure_abi::{Error, FrameRange, Gfn, Located, PageSize, Pfn, VmHandle};
 use tenure_arch::pages::TablePages;
-use tenure_arch::stage2::{Attributes, Lookup, Memory};
+use tenure_arch::stage2::{Attributes, Memory};
 
 impl<H: Hardware> Vm<'_, H> {
-    /// Makes sure that `frames` can be mapped at `gfn`.
+    /// Makes sure that `frames`, all of one region, can be mapped at `gfn`. Returns the size of the leaves.
     ///
     /// # Errors
     /// [`Error::Denied`] if anything, memory or note, is there; [`Error::NoMemory`] if table pages are missing.
-    fn reserve(&self, gfn: Gfn, frames: FrameRange<Pfn>) -> Result<(), Located<Error>> {
+    fn reserve(&self, gfn: Gfn, frames: FrameRange<Pfn>) -> Result<PageSize, Located<Error>> {
         let needed = self.map.tables_needed(gfn, frames, PageSize::Size2M).map_err(|refused| match refused.error {
             Error::Exists => Located { error: Error::Denied, ..refused },
             _ => refused,
         })?;
         match needed <= self.pages.available() as u64 {
-            true => Ok(()),
+            true if self.map.maps_as_block(gfn, frames) => Ok(PageSize::Size2M),
+            true => Ok(PageSize::Size4K),
             false => Err(Error::NoMemory.into()),
         }
     }
@@ -41,11 +42,11 @@ impl<'m, H: Hardware> El2<'m, H> {
         }
         let mut claim = self.claim(Transition::HostDonateGuest, frames, vm.identity(gfn)?)?;
         let frames = held(frames, claim.count())?;
-        vm.reserve(gfn, frames)?;
+        let size = vm.reserve(gfn, frames)?;
         self.host.take(frames.first().number(), frames.count(), self.hw);
         claim.park();
         self.prepare(frames);
-        claim.commit(PageSize::Size4K);
+        claim.commit(size);
         vm.owned += frames.count();
         self.give(vm, gfn, frames, Attributes::NORMAL_RWX)
     }
@@ -115,12 +116,6 @@ impl<'m, H: Hardware> El2<'m, H> {
         attributes: Attributes,
     ) -> Result<u64, Located<Error>> {
         vm.map.map(gfn, frames, attributes, PageSize::Size2M, self.hw, &mut vm.pages)?;
-        if frames.count() == PageSize::Size2M.frames()
-            && let Lookup::Leaf(leaf) = vm.map.lookup(gfn)
-            && let Ok(mut guard) = self.tracker.lock_region(frames.first())
-        {
-            guard.set_hardware_size(leaf.size);
-        }
         Ok(frames.count())
     }
 }
@@ -137,13 +132,13 @@ pub(super) fn room_in_region(pfn: Pfn) -> u64 {
 }
 
 /// Works through `range` step by step: each step does some pages from the start of what is left. An error ends it, and is
-/// the answer only if nothing was done before.
+/// the answer only if nothing was done before. So does having done [`RESIDENCY_PAGES`]; a single step may do more.
 pub(super) fn prefix(
     range: FrameRange<Gfn>,
     mut step: impl FnMut(FrameRange<Gfn>) -> Result<u64, Located<Error>>,
 ) -> Result<u64, Located<Error>> {
     let mut done = 0;
-    while let Some(rest) = range.rest(done) {
+    while let Some(rest) = range.rest(done).filter(|_| done < RESIDENCY_PAGES) {
         match step(rest) {
             Ok(0) => break,
             Ok(pages) => done += pages,

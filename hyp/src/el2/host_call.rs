@@ -2,7 +2,10 @@
 
 use super::{El2, Hardware, Resume, Start, VcpuToken};
 use tenure_abi::service::{HostCall, HostReply, VERSION};
-use tenure_abi::{Error, Located, Pfn};
+use tenure_abi::{Error, Located, PageSize, Pfn};
+
+/// Pages that one audit call looks at, at most: a GiB may be all mixed.
+const AUDIT_PAGES: u64 = PageSize::Size1G.frames() / 16;
 
 /// What the image does about a host's call.
 #[derive(Debug)]
@@ -57,7 +60,7 @@ impl<H: Hardware> El2<'_, H> {
 
     /// The tracker's audit as a call: the next cursor, 0 at the end.
     fn audit_call(&self, cursor: u64, pages: u64) -> Result<u64, Located<Error>> {
-        let audit = self.tracker.audit(Pfn::new(cursor)?, pages);
+        let audit = self.tracker.audit(Pfn::new(cursor)?, pages.min(AUDIT_PAGES));
         match (audit.first_fault, self.tracker.contradictions()) {
             (Some(pfn), _) => Err(Located::pfn(Error::Internal, pfn)),
             (None, 1..) => Err(Error::Internal.into()),

@@ -6,12 +6,12 @@
 //! guards exactly one level-2 entry and the level-3 table behind it.
 
 use super::{Config, Hardware};
-use crate::tracker::{BlockSource, RegionGuard, Tracker};
+use crate::tracker::{BlockSource, Entry, Kind, RegionGuard, Tracker};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tenure_abi::{AddressWidth, Error, FrameRange, Gfn, Located, PageSize, Pfn};
 use tenure_arch::lock::Locked;
 use tenure_arch::pages::{TablePages, TableStack};
-use tenure_arch::stage2::{Attributes, Geometry, Stage2};
+use tenure_arch::stage2::{Attributes, Geometry, Lookup, Stage2};
 use tenure_arch::tlb::Vttbr;
 
 /// The VMID of the host; VMs have their slot + 1.
@@ -38,9 +38,9 @@ pub(super) struct HostMap<'m, H: Hardware> {
 impl<'m, H: Hardware> HostMap<'m, H> {
     pub(super) fn new(hw: &'m H, config: &Config<'m, H>) -> Result<Self, Located<Error>> {
         let geometry = Geometry::new(config.pa)?;
+        #[allow(unsafe_code)]
         // SAFETY: the pages are the hypervisor's own (checked by the caller) and given to this map alone; below,
         // every change is made under the lock of its region, and tables down to level 2 are made here.
-        #[allow(unsafe_code)]
         let map = unsafe { Stage2::new(config.host_root, geometry, HOST_VMID, hw)? };
         let mut tables = TableStack::new(hw);
         for i in 0..config.host_tables.count() {
@@ -52,6 +52,10 @@ impl<'m, H: Hardware> HostMap<'m, H> {
         for &range in config.ram {
             let guest_side = FrameRange::new(same_gfn(range.first())?, range.count(), config.pa)?;
             map.prepare(guest_side, &mut tables)?;
+        }
+        // Without any for level 3 the host would fault for ever where pages of a region differ.
+        if tables.available() == 0 {
+            return Err(Error::NoMemory.into());
         }
         Ok(Self { map, tables: Locked::new(tables), hand: AtomicU64::new(0), ram: config.ram })
     }
@@ -85,14 +89,22 @@ impl<'m, H: Hardware> HostMap<'m, H> {
         pfn: Pfn,
         hw: &H,
     ) -> HostFault {
-        let touchable = |entry: crate::tracker::Entry| entry.kind().is_some_and(crate::tracker::Kind::host_may_touch);
-        if !touchable(guard.entry(pfn)) {
+        let touchable = |entry: Entry| entry.kind().is_some_and(Kind::host_may_touch);
+        let entry = guard.entry(pfn);
+        if !touchable(entry) {
             return HostFault::Refused;
         }
         let Ok(gfn) = same_gfn(pfn) else { return HostFault::Refused };
         let uniform = guard.uniform().is_some_and(touchable);
+        // The record is of the owner's leaves: those of a borrowing host say nothing.
+        let record = |guard: &mut RegionGuard<'_, B>, size| {
+            if entry.kind() != Some(Kind::GuestSharedHost) {
+                guard.set_hardware_size(size);
+            }
+        };
         // Where pages of a region differ a table mostly stands already.
         if !uniform && self.map.map_page(gfn, pfn, Attributes::NORMAL_RWX, hw) {
+            record(guard, PageSize::Size4K);
             return HostFault::Retry;
         }
         if self.map.frame(gfn).is_some() {
@@ -103,13 +115,20 @@ impl<'m, H: Hardware> HostMap<'m, H> {
             && let Ok(first) = Pfn::new(region_first)
             && self.map_range(first, PageSize::Size2M.frames(), hw).is_ok()
         {
-            guard.set_hardware_size(PageSize::Size2M);
+            // Pages, where an empty table stood.
+            if let Lookup::Leaf(leaf) = self.map.lookup(gfn) {
+                record(guard, leaf.size);
+            }
             return HostFault::Retry;
         }
         for _ in 0..2 {
             match self.map_range(pfn, 1, hw) {
                 Err(Error::NoMemory) if self.take_back_a_table(tracker, region_first, hw) => {}
-                Ok(()) | Err(Error::Exists) => return HostFault::Retry,
+                Ok(()) => {
+                    record(guard, PageSize::Size4K);
+                    return HostFault::Retry;
+                }
+                Err(Error::Exists) => return HostFault::Retry,
                 Err(_) => break,
             }
         }

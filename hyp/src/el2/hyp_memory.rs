@@ -58,12 +58,19 @@ impl<H: Hardware> El2<'_, H> {
     /// PK-05: host pages become the hypervisor's, and are mapped at EL2. Their content is still the host's choice.
     ///
     /// # Errors
-    /// The row's.
+    /// The row's; [`Error::Fault`] for a page that the window does not reach.
     pub fn donate_hyp(&self, frames: FrameRange<Pfn>) -> Result<(), Located<Error>> {
         let claim = self.claim(Transition::HostDonateHyp, frames, NONE)?;
         self.host.take(frames.first().number(), frames.count(), self.hw);
         for (_, pfn) in pages(frames) {
             self.hw.attach(pfn);
+        }
+        // Seen here, while the claim can still be dropped: a donation that has to be given back could meet another CPU.
+        if let Some((_, lost)) = pages(frames).find(|&(_, pfn)| self.hw.table(pfn).is_none()) {
+            for (_, pfn) in pages(frames) {
+                self.hw.detach(pfn);
+            }
+            return Err(Located::pfn(Error::Fault, lost));
         }
         claim.commit(PageSize::Size4K);
         Ok(())

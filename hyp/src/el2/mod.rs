@@ -43,6 +43,11 @@ use tenure_abi::{AddressWidth, Error, FrameRange, Located, PageSize, Pfn, Place,
 use tenure_arch::stage2::Geometry;
 use tenure_arch::tlb::Vttbr;
 
+/// How many VMs 8-bit VMIDs can tell apart, the host not counted.
+pub const VMS_MAX: usize = 255;
+/// How many pages a call does at most: one residency at EL2. Whoever asks for more is told how many were done. Calls that only
+/// change records, of which a whole GiB costs a microsecond, are not cut.
+pub const RESIDENCY_PAGES: u64 = PageSize::Size2M.frames();
 /// How often the region of a page in quarantine is tried: whoever parked it is done within one residency.
 const CUT_OFF_TRIES: u32 = 1 << 20;
 
@@ -64,7 +69,7 @@ pub struct Config<'m, H: Hardware> {
     pub host_root: FrameRange<Pfn>,
     /// See `host_root`.
     pub host_tables: FrameRange<Pfn>,
-    /// One cell per VM that can exist at a time.
+    /// One cell per VM that can exist at a time: at most [`VMS_MAX`].
     pub vms: &'m [VmCell<'m, H>],
     /// The physical address width, which is the host's stage-2 input width too.
     pub pa: AddressWidth,
@@ -94,8 +99,11 @@ impl<'m, H: Hardware> El2<'m, H> {
     pub fn new(hw: &'m H, mut config: Config<'m, H>) -> Result<Self, Located<Error>> {
         let directory = core::mem::take(&mut config.directory);
         let tracker = Tracker::new(directory, config.chunks, config.ram, AllAtStart::new(config.blocks))?;
-        let own = config.own.iter();
-        for &range in own {
+        // VMIDs have 8 bits here, and 0 is the host's.
+        if config.vms.len() > VMS_MAX {
+            return Err(Error::Invalid.into());
+        }
+        for &range in config.own {
             tracker.claim(Transition::HostDonateHyp, range, Identity::NONE)?.commit(PageSize::Size4K);
         }
         let inside =

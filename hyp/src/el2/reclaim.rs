@@ -5,11 +5,11 @@
 
 use super::guest_memory::{prefix, room_in_region};
 use super::hyp_memory::pages;
-use super::vm::{Life, SCRUB_PAGES, Vm};
-use super::{El2, Hardware};
+use super::vm::{Life, Vm};
+use super::{El2, Hardware, RESIDENCY_PAGES};
 use crate::tracker::{Claim, Identity, Kind, Transition};
 use tenure_abi::service::VmKind;
-use tenure_abi::{Error, FrameRange, Gfn, Located, PageSize, Pfn, VmHandle, VmSlot};
+use tenure_abi::{Error, FrameRange, Gfn, Located, PageSize, Pfn, QuarantineReason, VmHandle, VmSlot};
 use tenure_arch::stage2::Note;
 
 type Held<'t, 'm> = Claim<'t, crate::tracker::AllAtStart<'m>>;
@@ -20,9 +20,10 @@ impl<'m, H: Hardware> El2<'m, H> {
     ///
     /// # Errors
     /// [`Error::Invalid`] if the VM is not dying, [`Error::NotFound`] if nothing is at the first address,
-    /// [`Error::Denied`] for a non-protected VM, whose pages are the host's.
+    /// [`Error::Denied`] for a non-protected VM, whose pages are the host's, [`Error::NoMemory`] if a 2 MiB leaf must be split,
+    /// because a part of it was shared, and no table page is there: the VM can still be given some.
     pub fn reclaim_guest(&self, handle: VmHandle, range: FrameRange<Gfn>) -> Result<u64, Located<Error>> {
-        prefix(range.prefix(SCRUB_PAGES).unwrap_or(range), |part| {
+        prefix(range.prefix(RESIDENCY_PAGES).unwrap_or(range), |part| {
             let mut place = self.vm(handle)?;
             let vm = place.in_life(Life::Dying)?;
             if vm.kind != VmKind::Protected {
@@ -83,7 +84,7 @@ impl<'m, H: Hardware> El2<'m, H> {
     /// page is there.
     pub fn force_reclaim(&self, frames: FrameRange<Pfn>) -> Result<u64, Located<Error>> {
         let mut done = 0;
-        for (_, pfn) in pages(frames).take(SCRUB_PAGES as usize) {
+        for (_, pfn) in pages(frames).take(RESIDENCY_PAGES as usize) {
             match self.force_reclaim_page(pfn) {
                 Ok(()) => done += 1,
                 Err(error) if done == 0 => return Err(Located::pfn(error, pfn)),
@@ -100,7 +101,11 @@ impl<'m, H: Hardware> El2<'m, H> {
         let vm = place.vm.as_mut().ok_or(Error::Retry)?;
         let frame = FrameRange::single(pfn);
         let claim = self.claim(Transition::ForceReclaim, frame, Identity::guest(slot, gfn)?).map_err(|r| r.error)?;
-        if vm.leaf(gfn)?.pfn != pfn {
+        if vm.leaf(gfn).map(|leaf| leaf.pfn) != Ok(pfn) {
+            // The guest's map and the reverse map contradict each other: nobody gets the page.
+            claim.settle(0, Some(QuarantineReason::ReverseMap), PageSize::Size4K)?;
+            self.tracker.count_contradiction();
+            self.cut_off(pfn);
             return Err(Error::Internal);
         }
         let burnt = vm.map.annotate(FrameRange::single(gfn), Note::Poisoned, self.hw, &mut vm.pages);

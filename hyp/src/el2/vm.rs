@@ -10,19 +10,16 @@
 //! A slot is freed only when its VM owns and maps nothing and its VMID is flushed; then its generation goes up, so
 //! handles of the old VM are stale.
 
-use super::vcpu::{VCPUS_PER_VM, Vcpu};
-use super::{El2, Hardware};
+use super::vcpu::{VCPUS_PER_VM, Vcpu, VcpuToken};
+use super::{El2, Hardware, RESIDENCY_PAGES};
 use crate::tracker::Identity;
 use core::num::NonZeroU32;
 use tenure_abi::service::VmKind;
-use tenure_abi::{Error, FrameRange, Gfn, Located, PageSize, Pfn, VmHandle, VmSlot};
+use tenure_abi::{Error, FrameRange, Gfn, Located, Pfn, VmHandle, VmSlot};
 use tenure_arch::lock::{Guard, Locked};
 use tenure_arch::mask;
 use tenure_arch::pages::{TablePages, TableStack};
 use tenure_arch::stage2::{Leaf, Lookup, Note, Stage2};
-
-/// Pages that one call at EL2 scrubs at most: its stated residency is 2 MiB of content work.
-pub(super) const SCRUB_PAGES: u64 = PageSize::Size2M.frames();
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Life {
@@ -110,17 +107,20 @@ impl<H: Hardware> Vm<'_, H> {
         }
     }
 
-    /// The frames that the guest sees from the start of `range` on, as far as they are contiguous.
+    /// The frames that the guest sees from the start of `range` on, as far as they are contiguous; at most
+    /// [`RESIDENCY_PAGES`] leaves of them, which are looked up one by one.
     ///
     /// # Errors
     /// As [`Vm::leaf`], for the first page.
     pub(super) fn run(&self, range: FrameRange<Gfn>) -> Result<FrameRange<Pfn>, Error> {
         let first = self.leaf(range.first())?;
-        let mut count = 0;
+        let (mut count, mut leaves) = (0, 0);
         let mut leaf = Some(first);
         while let Some(found) = leaf
             && Some(found.pfn) == first.pfn.checked_add(count)
+            && leaves < RESIDENCY_PAGES
         {
+            leaves += 1;
             let gfn = range.first().number() + count;
             count += found.size.frames() - (gfn & (found.size.frames() - 1));
             let next = range.first().checked_add(count).filter(|_| count < range.count());
@@ -137,6 +137,12 @@ impl<'m, H: Hardware> El2<'m, H> {
         let index = usize::from(slot.index());
         let cell = self.vms.get(mask::index(index, self.vms.len()))?;
         (index < self.vms.len()).then(|| cell.0.lock())
+    }
+
+    /// The place of the VM whose vCPU runs, locked. The slot of a token is our own: it needs no masking.
+    #[inline]
+    pub(super) fn place_of(&self, vcpu: &VcpuToken) -> Option<PlaceGuard<'_, 'm, H>> {
+        self.vms.get(usize::from(vcpu.slot.index())).map(|cell| cell.0.lock())
     }
 
     /// The place that `handle` names, locked.
@@ -166,9 +172,9 @@ impl<'m, H: Hardware> El2<'m, H> {
             let Some(mut place) = cell.0.try_lock(1).filter(|place| place.life == Life::Free) else { continue };
             let slot = VmSlot::new(slot)?;
             self.donate_hyp(root)?;
+            #[allow(unsafe_code)]
             // SAFETY: the root tables were just taken from the host and belong to this map alone, as will every page of
             // `pages`; the map is only used under this place's lock.
-            #[allow(unsafe_code)]
             let map = unsafe { Stage2::new(root, self.guest, slot.index() + 1, self.hw) };
             let map = match map {
                 Ok(map) => map,
@@ -195,13 +201,16 @@ impl<'m, H: Hardware> El2<'m, H> {
         Err(Error::NoMemory.into())
     }
 
-    /// Gives a VM pages for tables. Returns how many were taken: all.
+    /// Gives a VM pages for tables, at most [`RESIDENCY_PAGES`] per call. Returns how many were taken. A dying VM takes
+    /// them too: splitting a leaf to empty it may need one.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a VM that is not live, or as PK-05.
+    /// [`Error::Invalid`] for a VM that is neither live nor dying, or as PK-05.
     pub fn vm_topup(&self, handle: VmHandle, frames: FrameRange<Pfn>) -> Result<u64, Located<Error>> {
         let mut place = self.vm(handle)?;
-        let vm = place.in_life(Life::Live)?;
+        let life = if place.life == Life::Dying { Life::Dying } else { Life::Live };
+        let vm = place.in_life(life)?;
+        let frames = frames.prefix(RESIDENCY_PAGES).unwrap_or(frames);
         self.donate_hyp(frames)?;
         for i in 0..frames.count() {
             let page = frames.first().checked_add(i).ok_or(Error::Internal)?;
@@ -249,7 +258,7 @@ impl<'m, H: Hardware> El2<'m, H> {
                 *vcpu = Vcpu::Free;
             }
         }
-        for _ in 0..SCRUB_PAGES {
+        for _ in 0..RESIDENCY_PAGES {
             let Some(page) = vm.pages.take() else { break };
             if let Err(refused) = self.return_to_host(FrameRange::single(page)) {
                 vm.pages.push(page)?;

@@ -2,8 +2,6 @@
 
 use super::entry::{Entry, Kind};
 use super::layout::{CHUNK_PAGES, REGION_PAGES, Word};
-use super::region::lock;
-use super::region::unlock;
 use super::{BlockSource, Tracker};
 use core::sync::atomic::Ordering::Relaxed;
 use tenure_abi::{AddressWidth, Pfn};
@@ -47,13 +45,13 @@ impl<B: BlockSource> Tracker<'_, B> {
     }
 
     fn audit_region(&self, at: u64, audit: &mut Audit) {
-        let Some(cell) = self.word(at) else { return };
-        let Ok(word) = lock(cell) else {
+        let Some(cell) = self.cell(at) else { return };
+        let Ok(word) = cell.lock() else {
             audit.busy += 1;
             return;
         };
         let sound = self.region_is_sound(word, audit);
-        unlock(cell, word);
+        cell.unlock();
         audit.pages += REGION_PAGES;
         if !sound {
             audit.faults += 1;
@@ -101,15 +99,18 @@ impl<B: BlockSource> Tracker<'_, B> {
     }
 
     fn compact_region(&self, at: u64) -> bool {
-        let Some(cell) = self.word(at) else { return false };
-        let Ok(word) = lock(cell) else { return false };
+        let Some(cell) = self.cell(at) else { return false };
+        let Ok(word) = cell.lock() else { return false };
         let first = self.entry_under_lock(word, at);
         let alike = word.is_mixed()
             && self.block_of(word).is_some_and(|block| {
                 let expected = Word::uniform(first, false);
                 block.0.iter().enumerate().all(|(i, e)| e.load(Relaxed) == expected.entry_at(i as u64).bits())
             });
-        unlock(cell, if alike { Word::uniform(first, word.hw_4k()) } else { word });
+        if alike {
+            cell.publish(Word::uniform(first, word.hw_4k()));
+        }
+        cell.unlock();
         if alike {
             self.blocks.give_back(word.block(), word.payer());
         }

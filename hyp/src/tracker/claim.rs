@@ -12,47 +12,98 @@
 
 use super::block::BlockIndex;
 use super::entry::{Entry, Identity};
-use super::layout::{PAGE_MASK, REGION_PAGES, Word};
-use super::region::{lock, unlock};
+use super::layout::{GROUP_MASK, Group, PAGE_MASK, REGION_PAGES, Word};
 use super::rules::{Extent, Row, Transition};
-use super::{BlockSource, Tracker};
+use super::{BlockSource, Tracker, cells, lock};
 use crate::sync::AtomicU64;
-use core::sync::atomic::Ordering::{Relaxed, Release};
-use tenure_abi::{AddressWidth, Error, FrameRange, Located, PageSize, Pfn, QuarantineReason, VmSlot};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use tenure_abi::{AddressWidth, Error, FrameRange, Located, Pfn, QuarantineReason, VmSlot};
 
 /// Pages held for one transition.
 pub struct Claim<'t, B: BlockSource> {
-    tracker: &'t Tracker<'t, B>,
-    row: Row,
-    identity: Identity,
-    /// What is held once the claim is complete.
-    frames: FrameRange<Pfn>,
-    first: u64,
-    count: u64,
+    pub(super) tracker: &'t Tracker<'t, B>,
+    pub(super) row: Row,
+    pub(super) identity: Identity,
+    pub(super) first: u64,
+    pub(super) count: u64,
     /// Blocks for the first and the last region, where those will have to be split.
-    reserved: [Option<BlockIndex>; 2],
+    pub(super) reserved: [Option<BlockIndex>; 2],
+    /// The locks were given back, the words are marked as claimed.
+    pub(super) parked: bool,
 }
 
 /// One region's share of a claim: pages `at..stop`.
 #[derive(Clone, Copy)]
-struct Part<'t> {
-    cell: &'t AtomicU64,
-    at: u64,
-    stop: u64,
+pub(super) struct Part<'t> {
+    pub(super) cell: &'t AtomicU64,
+    pub(super) at: u64,
+    pub(super) stop: u64,
 }
 
 impl Part<'_> {
-    fn is_whole_region(self) -> bool {
+    #[inline]
+    pub(super) fn is_whole_region(self) -> bool {
         self.stop - self.at == REGION_PAGES
     }
 
-    fn word(self) -> Word {
-        Word(self.cell.load(Relaxed) & !(Word::LOCK | Word::CLAIMED))
+    /// The word as it will be unlocked: without the mark of a parked claim.
+    #[inline]
+    pub(super) fn word(self) -> Word {
+        Word(self.cell.load(Relaxed) & !Word::CLAIMED)
     }
 
-    fn page_indexes(self) -> core::ops::Range<usize> {
+    pub(super) fn page_indexes(self) -> core::ops::Range<usize> {
         let first = (self.at & PAGE_MASK) as usize;
         first..first + (self.stop - self.at) as usize
+    }
+}
+
+/// The regions of a claim that share a lock word: pages `at..stop`.
+#[derive(Clone, Copy)]
+pub(super) struct Span<'t> {
+    pub(super) group: Group<'t>,
+    pub(super) at: u64,
+    stop: u64,
+}
+
+impl<'t> Span<'t> {
+    /// Their lock bits.
+    #[inline]
+    fn bits(self) -> u64 {
+        let region = |page: u64| (page & GROUP_MASK) / REGION_PAGES;
+        lock::bits(region(self.at), region(self.stop - 1))
+    }
+
+    /// Whether all regions of the lock word belong to it, whole.
+    #[inline]
+    pub(super) fn is_whole(self) -> bool {
+        self.stop - self.at == GROUP_MASK + 1
+    }
+
+    /// The first page of ours whose region somebody has locked, as far as that can be said of what changes meanwhile.
+    #[cold]
+    fn busy(self) -> u64 {
+        let region = u64::from((self.group.lock.load(Relaxed) & self.bits()).trailing_zeros());
+        let page = (self.at & !GROUP_MASK) + region * REGION_PAGES;
+        if page < self.stop { page.max(self.at) } else { self.at }
+    }
+
+    /// Region by region.
+    #[inline]
+    pub(super) fn parts(self) -> impl Iterator<Item = Part<'t>> {
+        let first = ((self.at & GROUP_MASK) / REGION_PAGES) as usize;
+        let last = (((self.stop - 1) & GROUP_MASK) / REGION_PAGES) as usize;
+        let mut at = self.at;
+        self.group.words.get(first..=last).unwrap_or_default().iter().map(move |cell| {
+            let stop = self.stop.min((at | PAGE_MASK) + 1);
+            let part = Part { cell, at, stop };
+            at = stop;
+            part
+        })
+    }
+
+    pub(super) fn unlock(self) {
+        lock::give_many_back(self.group.lock, self.bits());
     }
 }
 
@@ -72,8 +123,9 @@ impl<B: BlockSource> Tracker<'_, B> {
     /// With nothing changed, at the first page concerned: [`Error::Invalid`] for a range that straddles the edge of
     /// memory or a guest side beyond 48 bits, [`Error::NotMemory`], the row's error for a page in another
     /// state, [`Error::Busy`] for a pinned page, [`Error::Saturated`], [`Error::Quarantined`],
-    /// [`Error::Retry`] where somebody else is at work, [`Error::NoMemory`] if a region has to be split and there is no block,
+    /// [`Error::Retry`] where somebody else is at work (before anything else in the eight regions around is looked at), [`Error::NoMemory`] if a region has to be split and there is no block,
     /// [`Error::Internal`] if the page belongs to another guest or gfn than the caller says.
+    #[inline]
     pub fn claim(
         &self,
         op: Transition,
@@ -91,43 +143,16 @@ impl<B: BlockSource> Tracker<'_, B> {
         if row.names_guest() {
             FrameRange::new(identity.gfn().ok_or(Error::Invalid)?, frames.count(), AddressWidth::GUEST_MAX)?;
         }
-        self.hold(row, frames, identity)
+        let (first, count, reserved) = (frames.first().number(), 0, [None; 2]);
+        let mut claim = Claim { tracker: self, row, identity, first, count, reserved, parked: false };
+        // Half grown, the claim is dropped, which unlocks what it has.
+        claim.grow(frames).map(|()| claim)
     }
 
-    fn hold(&self, row: Row, frames: FrameRange<Pfn>, identity: Identity) -> Result<Claim<'_, B>, Located<Error>> {
-        let first = frames.first().number();
-        // The claim grows region by region; dropping it half grown unlocks what it has.
-        let mut claim = Claim { tracker: self, row, identity, frames, first, count: 0, reserved: [None; 2] };
-        while let Some(part) = self.part(first + claim.count, frames.end()) {
-            let Some(part) = part else {
-                drop(claim);
-                return Err(self.refuse_untracked(frames));
-            };
-            let word = lock(part.cell).map_err(|error| Located { error, at: place(part.at) })?;
-            claim.count += part.stop - part.at;
-            if let Err(refused) = claim.check(part, word) {
-                // Still under the region's lock, so that a contradiction goes into quarantine as it was found.
-                return Err(self.refuse(&row, frames, identity, &refused, part.cell));
-            }
-            let resumable = matches!(row.extent, Extent::Resumable);
-            if !word.is_mixed() && (resumable || !part.is_whole_region()) {
-                let block = self.region_number(part.at).and_then(|region| self.blocks.take(region, claim.payer()));
-                let block = block.ok_or(Located { error: Error::NoMemory, at: place(part.at) })?;
-                let [head, tail] = &mut claim.reserved;
-                *if part.at == first { head } else { tail } = Some(block);
-            }
-        }
-        Ok(claim)
-    }
-
-    /// The part of `at..end` that lies in the region of `at`: `None` at the end, `Some(None)` where nothing is tracked.
-    #[allow(clippy::option_option)]
-    fn part(&self, at: u64, end: u64) -> Option<Option<Part<'_>>> {
-        if at >= end {
-            return None;
-        }
-        let stop = end.min((at | PAGE_MASK) + 1);
-        Some(self.word(at).map(|cell| Part { cell, at, stop }))
+    /// The regions of `at..end` that share the lock word of `at`; `None` where nothing is tracked.
+    #[inline]
+    fn span(&self, at: u64, end: u64) -> Option<Span<'_>> {
+        Some(Span { group: self.group(at)?, at, stop: end.min((at | GROUP_MASK) + 1) })
     }
 }
 
@@ -150,13 +175,8 @@ impl<B: BlockSource> Claim<'_, B> {
     /// The entry of page `index` as it is before the transition; `None` if the claim has no such page.
     pub fn entry(&self, index: u64) -> Option<Entry> {
         let page = self.first + Some(index).filter(|&i| i < self.count)?;
-        let part = self.tracker.part(page, page + 1)??;
+        let part = self.tracker.span(page, page + 1)?.parts().next()?;
         Some(self.tracker.entry_under_lock(part.word(), page))
-    }
-
-    /// The pages held.
-    pub fn frames(&self) -> FrameRange<Pfn> {
-        self.frames
     }
 
     /// The rule they are held for.
@@ -164,8 +184,68 @@ impl<B: BlockSource> Claim<'_, B> {
         &self.row
     }
 
-    /// By how many entry bits page `at` differs from the first page, for a side of the row that names a guest.
-    fn shift(&self, entry: Entry, at: u64) -> Entry {
+    /// Locks and checks the pages of `frames`, eight regions at a time.
+    fn grow(&mut self, frames: FrameRange<Pfn>) -> Result<(), Located<Error>> {
+        let exact = self.row.exact(self.identity);
+        while self.first + self.count < frames.end() {
+            let at = self.first + self.count;
+            let Some(span) = self.tracker.span(at, frames.end()) else {
+                return Err(self.tracker.refuse_untracked(frames));
+            };
+            lock::take(span.group.lock, span.bits()).map_err(|error| Located { error, at: place(span.busy()) })?;
+            self.count += span.stop - span.at;
+            if self.follows(span, exact) {
+                continue;
+            }
+            for part in span.parts() {
+                // Acquire: as when a single region is locked.
+                let word = Word(part.cell.load(Acquire));
+                self.hold_part(frames, part, word)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether all regions of a lock word are held whole, uniform, and exactly as the row wants them. What memory by the gigabyte
+    /// looks like: no branch a region.
+    #[inline]
+    fn follows(&self, span: Span<'_>, exact: Option<(Entry, Entry)>) -> bool {
+        let Some((from, _)) = exact.filter(|_| span.is_whole() && matches!(self.row.extent, Extent::Whole)) else {
+            return false;
+        };
+        let step = from.step().wrapping_mul(REGION_PAGES);
+        let (mut expected, mut differences) = (self.shift(from, span.at).bits(), 0);
+        for cell in span.group.words {
+            // Acquire: as when a single region is locked.
+            differences |= Word(cell.load(Acquire)).without_hw().0 ^ expected;
+            expected = expected.wrapping_add(step);
+        }
+        differences == 0
+    }
+
+    /// Checks one region's pages and reserves what splitting it will need.
+    fn hold_part(&mut self, frames: FrameRange<Pfn>, part: Part<'_>, word: Word) -> Result<(), Located<Error>> {
+        if word.is_claimed() {
+            return Err(Located { error: Error::Retry, at: place(part.at) });
+        }
+        if let Err(refused) = self.check(part, word) {
+            // Still under the region's lock, so that a contradiction goes into quarantine as it was found.
+            return Err(self.tracker.refuse(&self.row, frames, self.identity, &refused, part.cell));
+        }
+        let resumable = matches!(self.row.extent, Extent::Resumable);
+        if !word.is_mixed() && (resumable || !part.is_whole_region()) {
+            let region = self.tracker.region_number(part.at);
+            let block = region.and_then(|region| self.tracker.blocks.take(region, self.payer()));
+            let block = block.ok_or(Located { error: Error::NoMemory, at: place(part.at) })?;
+            let [head, tail] = &mut self.reserved;
+            *if part.at == self.first { head } else { tail } = Some(block);
+        }
+        Ok(())
+    }
+
+    /// The entry of page `at` if that of the first page is `entry`.
+    #[inline]
+    pub(super) fn shift(&self, entry: Entry, at: u64) -> Entry {
         Entry::from_bits(entry.bits().wrapping_add(entry.step().wrapping_mul(at.wrapping_sub(self.first))))
     }
 
@@ -184,167 +264,52 @@ impl<B: BlockSource> Claim<'_, B> {
         let Some(entries) = entries else {
             return refused(part.at, Entry::HOST.quarantined(QuarantineReason::HardwareUnknown));
         };
-        let Some((from, _)) = self.row.exact(self.identity) else {
-            let bad = entries.iter().position(|e| self.row.counted(Entry::from_bits(e.load(Relaxed))).is_err());
-            return bad.map_or(Ok(()), |i| refused(part.at + i as u64, entry_of(entries, i)));
+        let wrong = match self.row.exact(self.identity) {
+            Some((from, _)) => cells::first_difference(entries, self.shift(from, part.at), from.step()),
+            None => entries.iter().position(|e| self.row.counted(Entry::from_bits(e.load(Relaxed))).is_err()),
         };
-        let first = self.shift(from, part.at).bits();
-        let step = from.step();
-        let mut differences = 0;
-        let mut expected = first;
-        for entry in entries {
-            differences |= entry.load(Relaxed) ^ expected;
-            expected = expected.wrapping_add(step);
+        match wrong.and_then(|i| Some((i, entries.get(i)?))) {
+            Some((i, entry)) => refused(part.at + i as u64, Entry::from_bits(entry.load(Relaxed))),
+            None => Ok(()),
         }
-        if differences == 0 {
-            return Ok(());
-        }
-        let wrong = |i: usize| entry_of(entries, i).bits() != first.wrapping_add(step.wrapping_mul(i as u64));
-        let i = (0..entries.len()).find(|&i| wrong(i)).unwrap_or(0);
-        refused(part.at + i as u64, entry_of(entries, i))
     }
 
     /// Who is charged for a split: the guest the pages come from or go to.
-    fn payer(&self) -> Option<VmSlot> {
+    pub(super) fn payer(&self) -> Option<VmSlot> {
         self.identity.slot().filter(|_| self.row.names_guest())
     }
 
-    fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+    /// The pages held, by lock word.
+    pub(super) fn spans(&self) -> impl Iterator<Item = Span<'_>> {
         let end = self.first + self.count;
         let mut at = self.first;
         core::iter::from_fn(move || {
-            let part = self.tracker.part(at, end)??;
-            at = part.stop;
-            Some(part)
+            let span = if at < end { self.tracker.span(at, end) } else { None }?;
+            at = span.stop;
+            Some(span)
         })
     }
 
     /// Drops the locks but keeps the pages: until commit everybody else is told to retry. For content work.
     pub fn park(&mut self) {
-        for part in self.parts() {
-            part.cell.store(part.word().0 | Word::CLAIMED, Release);
-        }
-    }
-
-    /// Publishes the new state of all pages. `hw` is the size of the hardware entries the platform gave them.
-    pub fn commit(mut self, hw: PageSize) {
-        let [head, tail] = core::mem::take(&mut self.reserved);
-        for part in self.parts() {
-            // A region in the middle is whole: it needs no block, and the last one's is left for the last one.
-            let block = match part.at == self.first {
-                true => head,
-                false => tail.filter(|_| part.stop == self.first + self.count),
-            };
-            self.publish(part, part.stop, None, block, hw);
-        }
-        core::mem::forget(self);
-    }
-
-    /// Publishes the new state of the first `done` pages, puts the next into quarantine if there is a reason, and restores
-    /// the rest. For claims of resumable rows, which never cross a region.
-    ///
-    /// # Errors
-    /// [`Error::Internal`], everything restored, if the claim spans regions.
-    pub fn settle(self, done: u64, stuck: Option<QuarantineReason>, hw: PageSize) -> Result<(), Error> {
-        let only = self.tracker.part(self.first, self.first + self.count).flatten();
-        let Some(part) = only.filter(|part| part.stop == self.first + self.count) else {
-            return Err(Error::Internal);
-        };
-        let until = self.first + done.min(self.count);
-        self.publish(part, until, stuck, self.reserved[0], hw);
-        core::mem::forget(self);
-        Ok(())
-    }
-
-    /// Writes the new entries of `part.at..until`, quarantines the page after it if asked to, and unlocks the region.
-    fn publish(
-        &self,
-        part: Part<'_>,
-        until: u64,
-        stuck: Option<QuarantineReason>,
-        reserved: Option<BlockIndex>,
-        hw: PageSize,
-    ) {
-        let word = part.word();
-        let payer = self.payer();
-        let all = until == part.stop && part.is_whole_region();
-        let hw_4k = match self.row.changes_owner() {
-            true => !all || hw == PageSize::Size4K,
-            false => word.hw_4k(),
-        };
-        let give_back = |block: Option<BlockIndex>, payer| {
-            if let Some(block) = block {
-                self.tracker.blocks.give_back(block, payer);
+        if !self.parked {
+            for span in self.spans() {
+                span.parts().for_each(|part| part.cell.store(part.word().0 | Word::CLAIMED, Release));
+                span.unlock();
             }
-        };
-        if all && let Some((_, to)) = self.row.exact(self.identity) {
-            unlock(part.cell, Word::uniform(self.shift(to, part.at), hw_4k));
-            if word.is_mixed() {
-                give_back(Some(word.block()), word.payer());
-            }
-            return give_back(reserved, payer);
+            self.parked = true;
         }
-        if all && !word.is_mixed() {
-            let entry = self.row.counted(word.entry()).unwrap_or(word.entry());
-            unlock(part.cell, Word::uniform(entry, hw_4k));
-            return give_back(reserved, payer);
-        }
-        if until == part.at && stuck.is_none() {
-            unlock(part.cell, word);
-            return give_back(reserved, payer);
-        }
-        let mixed =
-            if word.is_mixed() { Some(word) } else { reserved.and_then(|b| self.tracker.split(word, b, payer)) };
-        let block = mixed.and_then(|word| Some((word, self.tracker.block_of(word)?)));
-        // Both were made sure of when the claim was taken; without them nothing is published.
-        let Some((word, block)) = block else {
-            self.tracker.count_contradiction();
-            return unlock(part.cell, word);
-        };
-        let entries = block.0.get(part.page_indexes()).unwrap_or_default();
-        let done = (until - part.at) as usize;
-        let mut live = word.live();
-        for (i, cell) in entries.iter().enumerate() {
-            let old = Entry::from_bits(cell.load(Relaxed));
-            let new = match (self.row.exact(self.identity), stuck) {
-                (Some((_, to)), _) if i < done => self.shift(to, part.at + i as u64),
-                (None, _) if i < done => self.row.counted(old).unwrap_or(old),
-                (_, Some(reason)) if i == done => old.quarantined(reason),
-                _ => break,
-            };
-            live = (live + u64::from(new != Entry::HOST)).saturating_sub(u64::from(old != Entry::HOST));
-            cell.store(new.bits(), Relaxed);
-        }
-        let word = if hw_4k { word.with_hw_4k() } else { word };
-        if live == 0 {
-            unlock(part.cell, Word::uniform(Entry::HOST, word.hw_4k()));
-            give_back(Some(word.block()), word.payer());
-        } else {
-            unlock(part.cell, word.with_live(live));
-        }
-    }
-}
-
-fn entry_of(entries: &[AtomicU64], index: usize) -> Entry {
-    entries.get(index).map_or(Entry::HOST, |entry| Entry::from_bits(entry.load(Relaxed)))
-}
-
-impl<B: BlockSource> Tracker<'_, B> {
-    /// The mixed form of a uniform region: its 512 entries written out into `block`.
-    pub(super) fn split(&self, word: Word, block: BlockIndex, payer: Option<tenure_abi::VmSlot>) -> Option<Word> {
-        let cells = &self.blocks.block(block)?.0;
-        for (i, cell) in cells.iter().enumerate() {
-            cell.store(word.entry_at(i as u64).bits(), Relaxed);
-        }
-        let live = if word.entry() == Entry::HOST { 0 } else { REGION_PAGES };
-        Some(Word::mixed(block, live, payer, word.hw_4k()))
     }
 }
 
 impl<B: BlockSource> Drop for Claim<'_, B> {
     fn drop(&mut self) {
-        for part in self.parts() {
-            unlock(part.cell, part.word());
+        for span in self.spans() {
+            if self.parked {
+                span.parts().for_each(|part| part.cell.store(part.word().0, Release));
+            } else {
+                span.unlock();
+            }
         }
         for block in self.reserved.into_iter().flatten() {
             self.tracker.blocks.give_back(block, self.payer());

@@ -107,6 +107,13 @@ impl Identity {
         Ok(Self(u64::from(slot.index()) << SLOT_SHIFT | gfn.number() << GFN_SHIFT))
     }
 
+    /// As [`Identity::guest`] for a gfn that a map of at most 48 bits was found to hold.
+    #[cfg(feature = "el2")]
+    #[inline]
+    pub(crate) fn mapped(slot: VmSlot, gfn: Gfn) -> Self {
+        Self(u64::from(slot.index()) << SLOT_SHIFT | gfn.number() << GFN_SHIFT & GFN_MASK)
+    }
+
     pub(crate) fn slot(self) -> Option<VmSlot> {
         VmSlot::new(((self.0 & SLOT_MASK) >> SLOT_SHIFT) as u16).ok()
     }

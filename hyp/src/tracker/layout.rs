@@ -2,8 +2,8 @@
 //!
 //! | bits of a region word | uniform region | mixed region |
 //! |---|---|---|
-//! | 0 | lock | lock |
-//! | 1 | claimed: in work, lock dropped | claimed |
+//! | 0 | 0 | 0 |
+//! | 1 | claimed: in work, lock given back | claimed |
 //! | 2 | 0 | 1 |
 //! | 3 | hardware size: 0 2 MiB, 1 4 KiB | the same |
 //! | 4..64 | entry of page 0; page i's gfn is gfn + i | 4..14 live, 14..25 payer, 25..64 block |
@@ -14,6 +14,8 @@
 
 use super::block::{BlockIndex, BlockSource};
 use super::entry::{Entry, Identity};
+use super::lock::LOCK_REGIONS;
+use super::region::Cell;
 use super::rules::Transition;
 use super::{Block, Tracker};
 use crate::sync::{self, AtomicU64, BLOCK_CELLS, CHUNK_CELLS};
@@ -30,30 +32,44 @@ pub(super) const CHUNK_PAGES: u64 = CHUNK_REGIONS * REGION_PAGES;
 const _: () = assert!(cfg!(loom) || REGION_PAGES == PageSize::Size2M.frames());
 const _: () = assert!(cfg!(loom) || CHUNK_PAGES == PageSize::Size1G.frames());
 
-/// The words of 512 regions: 1 GiB. 4 KiB, so that a chunk is a page of its own.
-#[repr(C, align(4096))]
-pub struct Chunk(pub(crate) [AtomicU64; CHUNK_CELLS]);
+/// Pages whose regions have their lock bits in one word.
+const GROUP_PAGES: u64 = LOCK_REGIONS * REGION_PAGES;
+pub(crate) const GROUP_MASK: u64 = GROUP_PAGES - 1;
+const GROUPS: usize = CHUNK_CELLS / LOCK_REGIONS as usize;
+
+/// The words of 512 regions, 1 GiB, and their locks: 4,608 bytes.
+#[repr(C, align(64))]
+pub struct Chunk {
+    words: [AtomicU64; CHUNK_CELLS],
+    locks: [AtomicU64; GROUPS],
+}
+
+/// The words of regions whose lock bits share a word, and that word.
+#[derive(Clone, Copy)]
+pub(crate) struct Group<'t> {
+    pub(crate) lock: &'t AtomicU64,
+    pub(crate) words: &'t [AtomicU64],
+}
 
 impl Chunk {
     /// A chunk of host-owned regions, for static memory.
     #[cfg(not(loom))]
     pub const fn zeroed() -> Self {
-        Self(sync::zeroed())
+        Self { words: sync::zeroed(), locks: sync::zeroed() }
     }
 
     /// A chunk of host-owned regions, of the model that runs.
     #[cfg(loom)]
     pub fn zeroed() -> Self {
-        Self(sync::zeroed())
+        Self { words: sync::zeroed(), locks: sync::zeroed() }
     }
 }
 
-/// A region word, without its lock.
+/// A region word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Word(pub(crate) u64);
 
 impl Word {
-    pub(crate) const LOCK: u64 = 1;
     pub(crate) const CLAIMED: u64 = 2;
     pub(crate) const MIXED: u64 = 4;
     pub(crate) const HW_4K: u64 = 8;
@@ -80,6 +96,16 @@ impl Word {
 
     pub(crate) const fn is_mixed(self) -> bool {
         self.0 & Self::MIXED != 0
+    }
+
+    /// In the hands of a parked claim.
+    pub(crate) const fn is_claimed(self) -> bool {
+        self.0 & Self::CLAIMED != 0
+    }
+
+    /// Everything but the hardware size.
+    pub(crate) const fn without_hw(self) -> Self {
+        Self(self.0 & !Self::HW_4K)
     }
 
     pub(crate) const fn hw_4k(self) -> bool {
@@ -156,7 +182,7 @@ impl<'m, B: BlockSource> Tracker<'m, B> {
             return Err(Error::Invalid.into());
         }
         let clean = |words: &[AtomicU64]| words.iter().all(|w| w.load(Relaxed) == 0);
-        if directory.iter().any(|&w| w != 0) || !chunks.iter().all(|c| clean(&c.0)) {
+        if directory.iter().any(|&w| w != 0) || !chunks.iter().all(|c| clean(&c.words) && clean(&c.locks)) {
             return Err(Error::Invalid.into());
         }
         if Self::chunks_needed(ram) > chunks.len() {
@@ -204,12 +230,32 @@ impl<'m, B: BlockSource> Tracker<'m, B> {
         Ok(())
     }
 
-    /// The word of the region that holds page number `pfn`; `None` where nothing is tracked.
     #[inline]
-    pub(crate) fn word(&self, pfn: u64) -> Option<&AtomicU64> {
+    fn chunk(&self, pfn: u64) -> Option<&Chunk> {
         let chunk = *self.directory.get((pfn / CHUNK_PAGES) as usize)?;
-        let words = &self.chunks.get((chunk as usize).wrapping_sub(1))?.0;
-        words.get((pfn / REGION_PAGES % CHUNK_REGIONS) as usize)
+        self.chunks.get((chunk as usize).wrapping_sub(1))
+    }
+
+    /// The region that holds page number `pfn`; `None` where nothing is tracked.
+    #[inline]
+    pub(crate) fn cell(&self, pfn: u64) -> Option<Cell<'_>> {
+        let chunk = self.chunk(pfn)?;
+        let region = pfn / REGION_PAGES % CHUNK_REGIONS;
+        Some(Cell {
+            word: chunk.words.get(region as usize)?,
+            lock: chunk.locks.get((region / LOCK_REGIONS) as usize)?,
+            bit: 1 << (region % LOCK_REGIONS),
+        })
+    }
+
+    /// The regions that share the lock word of page number `pfn`; `None` where nothing is tracked.
+    #[inline]
+    pub(crate) fn group(&self, pfn: u64) -> Option<Group<'_>> {
+        let chunk = self.chunk(pfn)?;
+        let group = (pfn / GROUP_PAGES) as usize % GROUPS;
+        let regions = LOCK_REGIONS as usize;
+        let words = chunk.words.get(group * regions..(group + 1) * regions)?;
+        Some(Group { lock: chunk.locks.get(group)?, words })
     }
 
     /// The number of the region that holds page number `pfn`, as block sources count.

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! directory      one u32 per GiB of the physical address span: no chunk, or which
-//!   chunk        512 region words (4 KiB)
+//!   chunk        512 region words and their locks (4.5 KiB)
 //!     word       uniform: the entry of all 512 pages | mixed: block index, live count, payer
 //!       block    512 page entries (4 KiB)
 //! ```
@@ -18,21 +18,25 @@
 //! [`Claim::commit`] publishes the new entries. A claim that is dropped has changed nothing.
 //!
 //! # Locking
-//! Bit 0 of a region word is its lock. Regions are locked in ascending order and a lock is tried a bounded
+//! Each region has a lock bit beside its word. Regions are locked in ascending order and a lock is tried a bounded
 //! number of times ([`Error::Retry`]), so there is no deadlock with a caller that keeps to
 //! the order: VM table, one VM, regions, leaves. No region lock is held across content work: [`Claim::park`]
-//! turns the lock bits into *claimed* bits, on which everybody else gets [`Error::Retry`].
+//! gives the locks back and leaves *claimed* bits, on which everybody else gets [`Error::Retry`].
 //!
 //! # Publication
-//! Locking is an acquire read-modify-write, unlocking a release store of the new word; the two pair up.
-//! Everything below a word (its block) is only read and written under that lock, with relaxed accesses.
+//! Locking is an acquire read-modify-write, unlocking a release; the two pair up. Words are stored with release before
+//! that, because a parked claim publishes without a lock. Everything below a word (its block) is only read and written under that
+//! lock, or while parked, with relaxed accesses.
 
 pub mod audit;
 pub mod block;
+mod cells;
 pub mod claim;
 pub mod entry;
 pub mod layout;
+mod lock;
 pub mod page;
+mod publish;
 pub mod region;
 pub mod rules;
 
@@ -45,7 +49,7 @@ pub use block::{AllAtStart, Block, BlockIndex, BlockSource};
 pub use claim::Claim;
 pub use entry::{Entry, Identity, Kind};
 pub use layout::Chunk;
-pub use page::PageClaim;
+pub use page::EntryClaim;
 pub use region::RegionGuard;
 pub use rules::{Row, Transition};
 

@@ -64,14 +64,14 @@ impl<B: BlockSource> Tracker<'_, B> {
         Located { error, at: place(refused.page) }
     }
 
-    pub(super) fn count_contradiction(&self) {
+    pub(crate) fn count_contradiction(&self) {
         self.contradictions.fetch_add(1, Relaxed);
     }
 
     /// Withdraws a page whose region the caller has locked. Without a block for the split only the count tells.
     fn quarantine(&self, refused: &Refused, cell: &AtomicU64, reason: QuarantineReason) {
         let Refused { page, entry: seen } = *refused;
-        let word = Word(cell.load(Relaxed) & !Word::LOCK);
+        let word = Word(cell.load(Relaxed));
         let mixed = match word.is_mixed() {
             true => Some(word),
             false => self.region_number(page).and_then(|r| self.split(word, self.blocks.take(r, None)?, None)),
@@ -80,7 +80,7 @@ impl<B: BlockSource> Tracker<'_, B> {
         let Some((word, entry)) = entry else { return };
         entry.store(seen.quarantined(reason).bits(), Relaxed);
         let live = word.live() + u64::from(seen == Entry::HOST);
-        cell.store(word.with_live(live).0 | Word::LOCK, Relaxed);
+        cell.store(word.with_live(live).0, Relaxed);
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use tenure_abi::Place;
 use tenure_abi::service::Prot;
-use tenure_test_board::{DEVICE, END, el2_with_tables};
+use tenure_test_board::{DEVICE, END, REGIONS, el2_with_tables, try_el2, try_el2_with_vms};
 
 fn denied_at(pfn: u64) -> Result<u64, Located<Error>> {
     Err(Located::pfn(Error::Denied, Pfn::new(pfn).unwrap()))
@@ -163,8 +163,8 @@ fn a_pinned_page_cannot_be_unshared() {
 #[test]
 fn the_host_makes_progress_with_a_single_level_3_table() {
     let board = Board::new();
-    // Two level-2 tables and a level-1... for devices and RAM, and one to spare.
-    let el2 = el2_with_tables(board, 3);
+    // Two tables at level 2 and one at level 3 for devices and RAM, and one to spare.
+    let el2 = el2_with_tables(board, 4);
     for region in 1..5 {
         el2.share_hyp(pfns(RAM + region * 512, 1)).unwrap();
         el2.donate_hyp(pfns(RAM + region * 512 + 1, 1)).unwrap();
@@ -174,8 +174,41 @@ fn the_host_makes_progress_with_a_single_level_3_table() {
             let page = RAM + region * 512 + 2 + round;
             assert_eq!(el2.host_fault(page << 12), tenure_hyp::el2::HostFault::Retry);
             // Mapped now: a second fault finds the leaf and takes no table.
+            let leaves = board.leaves(el2.host_context().root().number());
+            assert_eq!(leaves.get(&page), Some(&page));
             assert_eq!(el2.host_fault(page << 12), tenure_hyp::el2::HostFault::Retry);
             assert_eq!(el2.host_fault((RAM + region * 512 + 1) << 12), tenure_hyp::el2::HostFault::Refused);
         }
     }
+}
+
+#[test]
+fn a_host_without_a_level_3_table_is_refused_at_init() {
+    assert_eq!(try_el2(Board::new(), 3, REGIONS).err(), Some(Error::NoMemory.into()));
+}
+
+#[test]
+fn no_call_stays_at_el2_for_as_long_as_the_host_likes() {
+    let rig = Rig::protected();
+    assert_eq!(rig.el2.vm_topup(rig.vm, pfns(HOST, 1024)), Ok(512));
+    let audit = tenure_abi::service::HostCall::Audit { cursor: 0, pages: u64::MAX };
+    let tenure_hyp::el2::HostOutcome::Reply([0, 0, next, _]) = rig.el2.host_call(audit.to_regs()) else {
+        panic!("the audit is refused")
+    };
+    assert_eq!(next, RAM + 16384, "not the whole GiB at once");
+    // A guest whose pages are scattered, every second one in another place: each is a run of its own.
+    for i in 0..600 {
+        let frame = HOST + 1024 + if i % 2 == 0 { i } else { 1024 + i };
+        assert_eq!(rig.donate(frame, GFN + i, 1), Ok(1), "{i}");
+    }
+    assert_eq!(rig.call(GuestCall::MemShare(gfns(GFN, 600))), done(512));
+    assert_eq!(rig.call(GuestCall::MemShare(gfns(GFN + 512, 88))), done(88));
+    rig.sound();
+}
+
+#[test]
+fn more_vms_than_vmids_are_refused_at_init() {
+    let build = |vms| try_el2_with_vms(Board::new(), vms).map(|_| ());
+    assert_eq!(build(tenure_hyp::el2::VMS_MAX), Ok(()));
+    assert_eq!(build(tenure_hyp::el2::VMS_MAX + 1), Err(Error::Invalid.into()));
 }

@@ -72,8 +72,12 @@ fn a_non_protected_guest_borrows_and_the_host_keeps_access() {
     assert_eq!(rig.el2.share_hyp(pfns(HOST, 1)).unwrap_err().error, Error::Denied, "still mapped once");
     assert_eq!(rig.el2.unshare_guest(rig.vm, gfns(GFN + 8, 1)), Ok(1));
     assert_eq!(rig.el2.share_hyp(pfns(HOST, 1)), Ok(1));
-    // Its own calls are no-ops or refused: it owns nothing.
+    // It owns nothing: it is offered nothing to share with.
     assert_eq!(rig.call(GuestCall::MemRelinquish(gfn(GFN))), GuestOutcome::Reply([0; 4]));
+    for call in [GuestCall::MemShare(gfns(GFN, 1)), GuestCall::MemUnshare(gfns(GFN, 1)), GuestCall::HypMemInfo] {
+        assert_eq!(rig.call(call), refused(Error::NotSupported), "{call:?}");
+    }
+    assert_eq!(rig.call(GuestCall::Features), GuestOutcome::Reply([0x201, 0, 0, 0]));
     rig.sound();
 }
 
@@ -129,4 +133,33 @@ fn a_teardown_that_meets_another_cpu_loses_nothing() {
     }
     assert_eq!(rig.board.attached(), 0);
     rig.sound();
+}
+
+#[test]
+fn a_dying_vm_without_table_pages_can_still_be_emptied() {
+    for kind in [VmKind::Protected, VmKind::NonProtected] {
+        let board = Board::new();
+        let el2 = el2(board);
+        // One level-2 table is all that a 2 MiB leaf needs; then nothing is left for splitting it.
+        let vm = el2.vm_create(kind, pfns(RAM + OWN, 2)).unwrap();
+        el2.vm_topup(vm, pfns(RAM + OWN + 2, 1)).unwrap();
+        let base = GFN & !511;
+        let empty = |range| match kind {
+            VmKind::Protected => el2.reclaim_guest(vm, range),
+            VmKind::NonProtected => el2.unshare_guest(vm, range),
+        };
+        let moved = match kind {
+            VmKind::Protected => el2.donate_guest(vm, pfns(HOST, 512), gfn(base)),
+            VmKind::NonProtected => el2.share_guest(vm, pfns(HOST, 512), gfn(base), Prot::R),
+        };
+        assert_eq!(moved, Ok(512));
+        el2.vm_start_teardown(vm).unwrap();
+        assert_eq!(empty(gfns(base + 1, 1)).unwrap_err().error, Error::NoMemory);
+        assert_eq!(el2.vm_finish_teardown(vm), Err(Error::Busy.into()));
+        assert_eq!(el2.vm_topup(vm, pfns(RAM + OWN + 3, 1)), Ok(1));
+        assert_eq!(empty(gfns(base + 1, 1)), Ok(1));
+        assert_eq!(empty(gfns(base, 1)), Ok(1));
+        assert_eq!(empty(gfns(base + 2, 510)), Ok(510));
+        assert_eq!(el2.vm_finish_teardown(vm), Ok(0));
+    }
 }

@@ -2,18 +2,24 @@
 //!
 //! It keeps the contract of [`Hardware`] and checks that its user keeps the other side: pages are only reached while they
 //! are attached, attached once, and scrubbed only while nobody maps them. There are no CPUs here: invalidations are counted.
+//! [`watch`] lets a test act between two steps, [`check`] compares records, tables and bytes, [`rig`] is a board with a VM.
 #![allow(clippy::missing_panics_doc)] // A broken promise ends the test.
 
+pub mod check;
+pub mod rig;
+pub mod watch;
+
 use std::collections::BTreeSet;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use tenure_abi::{AddressWidth, FrameRange, Pfn};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, RwLock};
+use tenure_abi::{AddressWidth, Error, FrameRange, Located, Pfn};
 use tenure_arch::lock::SpinLock;
 use tenure_arch::stage2::Table;
 use tenure_arch::tlb::{Stage2Tlb, Vttbr};
 use tenure_arch::window::Window;
 use tenure_hyp::el2::{Config, El2, Hardware, VmCell};
 use tenure_hyp::tracker::{Block, Chunk};
+use watch::{Step, Watcher};
 
 /// First frame of RAM.
 pub const RAM: u64 = 0x40000;
@@ -28,8 +34,12 @@ pub const DEVICE: u64 = 0x9000;
 
 /// The machine under an [`El2`] in a test.
 pub struct Board {
-    pages: Vec<Table>,
+    pages: Box<[Table]>,
     attached: Mutex<BTreeSet<u64>>,
+    hidden: Mutex<BTreeSet<u64>>,
+    watcher: RwLock<Option<Watcher>>,
+    /// The watcher is at work.
+    inside: AtomicBool,
     /// How many invalidations there were.
     pub invalidations: AtomicU64,
     /// How many pages were scrubbed.
@@ -39,10 +49,18 @@ pub struct Board {
 impl Board {
     /// A board with zeroed RAM. It lives for ever, as boards do.
     pub fn new() -> &'static Self {
-        let pages = (0..REGIONS * 512).map(|_| Table::new()).collect();
-        let counters = (AtomicU64::new(0), AtomicU64::new(0));
-        let board = Self { pages, attached: Mutex::default(), invalidations: counters.0, scrubs: counters.1 };
-        Box::leak(Box::new(board))
+        let pages = Box::<[Table]>::new_zeroed_slice(usize::try_from(REGIONS * 512).unwrap());
+        // SAFETY: a table is 512 atomic words, for which zero is a value. Pages nobody touches cost no memory this way.
+        let pages = unsafe { pages.assume_init() };
+        Box::leak(Box::new(Self {
+            pages,
+            attached: Mutex::default(),
+            hidden: Mutex::default(),
+            watcher: RwLock::default(),
+            inside: AtomicBool::new(false),
+            invalidations: AtomicU64::new(0),
+            scrubs: AtomicU64::new(0),
+        }))
     }
 
     fn page(&self, pfn: Pfn) -> &Table {
@@ -65,7 +83,8 @@ impl Board {
         self.attached.lock().unwrap().len()
     }
 
-    fn is_attached(&self, pfn: Pfn) -> bool {
+    /// Whether EL2 maps `pfn`, other than its own pages.
+    pub fn is_attached(&self, pfn: Pfn) -> bool {
         self.attached.lock().unwrap().contains(&pfn.number())
     }
 }
@@ -74,16 +93,23 @@ impl Board {
 unsafe impl Window for Board {
     fn table(&self, pfn: Pfn) -> Option<&Table> {
         let own = pfn.number().wrapping_sub(RAM) < OWN;
-        (own || self.is_attached(pfn)).then(|| self.page(pfn))
+        let hidden = self.hidden.lock().unwrap().contains(&pfn.number());
+        (!hidden && (own || self.is_attached(pfn))).then(|| self.page(pfn))
     }
 }
 
 impl Stage2Tlb for Board {
-    fn publish(&self) {}
-    fn invalidate(&self, _: Vttbr, _: u64, frames: u64) {
+    fn publish(&self) {
+        self.step(Step::Publish);
+    }
+
+    fn invalidate(&self, context: Vttbr, first: u64, frames: u64) {
+        self.step(Step::Invalidate(context.vmid(), first, frames));
         self.invalidations.fetch_add(u64::from(frames != 0), Relaxed);
     }
-    fn invalidate_vm(&self, _: Vttbr) {
+
+    fn invalidate_vm(&self, context: Vttbr) {
+        self.step(Step::InvalidateVm(context.vmid()));
         self.invalidations.fetch_add(1, Relaxed);
     }
 }
@@ -93,20 +119,25 @@ unsafe impl Hardware for Board {
     type Lock = SpinLock;
 
     fn attach(&self, pfn: Pfn) {
+        self.step(Step::Attach(pfn));
         assert!(self.attached.lock().unwrap().insert(pfn.number()), "{pfn:?} attached twice");
     }
 
     fn detach(&self, pfn: Pfn) {
+        self.step(Step::Detach(pfn));
         assert!(self.attached.lock().unwrap().remove(&pfn.number()), "{pfn:?} was not attached");
     }
 
     fn scrub(&self, pfn: Pfn) {
+        self.step(Step::Scrub(pfn));
         assert!(!self.is_attached(pfn), "{pfn:?} scrubbed while mapped at EL2");
         self.scrubs.fetch_add(1, Relaxed);
         self.page(pfn).fill(0);
     }
 
-    fn prepare_for_guest(&self, _: Pfn) {}
+    fn prepare_for_guest(&self, pfn: Pfn) {
+        self.step(Step::Prepare(pfn));
+    }
 }
 
 fn leak<T>(values: Vec<T>) -> &'static mut [T] {
@@ -119,27 +150,46 @@ pub fn pfns(first: u64, count: u64) -> FrameRange<Pfn> {
 }
 
 /// An [`El2`] on `board`: the first [`OWN`] frames are the hypervisor's, the rest of RAM the host's. `tables` of those frames are
-/// given for the host's level-3 tables; four VMs can exist.
+/// given for the host's tables; four VMs can exist.
 pub fn el2_with_tables(board: &'static Board, tables: u64) -> El2<'static, Board> {
+    try_el2(board, tables, REGIONS).unwrap()
+}
+
+/// As [`el2_with_tables`], with page entries for the first `blocks` regions of the machine's first GiB of RAM only.
+///
+/// # Errors
+/// As [`El2::new`].
+pub fn try_el2(board: &'static Board, tables: u64, blocks: u64) -> Result<El2<'static, Board>, Located<Error>> {
+    build(board, tables, blocks, 4)
+}
+
+/// As [`el2`], with places for this many VMs.
+///
+/// # Errors
+/// As [`El2::new`].
+pub fn try_el2_with_vms(board: &'static Board, vms: usize) -> Result<El2<'static, Board>, Located<Error>> {
+    build(board, OWN - 2, REGIONS, vms)
+}
+
+fn build(board: &'static Board, tables: u64, blocks: u64, vms: usize) -> Result<El2<'static, Board>, Located<Error>> {
     let width = AddressWidth::new(40).unwrap();
     El2::new(
         board,
         Config {
             directory: leak(vec![0; 4]),
             chunks: leak(vec![Chunk::zeroed()]),
-            blocks: leak((0..REGIONS).map(|_| Block::zeroed()).collect()),
+            blocks: leak((0..blocks).map(|_| Block::zeroed()).collect()),
             ram: leak(vec![pfns(RAM, REGIONS * 512)]),
             own: leak(vec![pfns(RAM, OWN)]),
             devices: leak(vec![pfns(DEVICE, 1)]),
             host_root: pfns(RAM, 2),
             host_tables: pfns(RAM + 2, tables),
-            vms: leak((0..4).map(|_| VmCell::new()).collect()),
+            vms: leak((0..vms).map(|_| VmCell::new()).collect()),
             pa: width,
             ipa: width,
             smmu: false,
         },
     )
-    .unwrap()
 }
 
 /// As [`el2_with_tables`], with enough tables.

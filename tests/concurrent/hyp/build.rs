@@ -14,11 +14,11 @@ const PRIMITIVES: &[Change] = &[
         new: "pub(crate) use tenure_machine::{atomic::AtomicU64, step::wait as spin_loop};",
     },
     // Fewer tries, so that giving up is met too.
-    Change { file: "tracker/region.rs", old: "if cfg!(loom) { 2 } else { 4096 };", new: "48;" },
+    Change { file: "tracker/lock.rs", old: "if cfg!(loom) { 2 } else { 4096 };", new: "48;" },
     Change {
-        file: "tracker/region.rs",
-        old: "pub(crate) fn lock(word: &AtomicU64) -> Result<Word, Error> {\n",
-        new: "pub(crate) fn lock(word: &AtomicU64) -> Result<Word, Error> {\n    \
+        file: "tracker/lock.rs",
+        old: "pub(crate) fn take(lock: &AtomicU64, bits: u64) -> Result<(), Error> {\n",
+        new: "pub(crate) fn take(lock: &AtomicU64, bits: u64) -> Result<(), Error> {\n    \
               if tenure_machine::step::fails(tenure_machine::step::Seam::Lock) { return Err(Error::Retry); }\n",
     },
     Change {
@@ -45,17 +45,18 @@ const PRIMITIVES: &[Change] = &[
 const BUGS: &[Change] = &[
     Change {
         file: "tracker/claim.rs",
-        old: "        Ok(claim)\n    }\n\n    /// The part of",
-        new: "        if crate::planted::is(crate::planted::Bug::LockDroppedEarly) {\n            \
-              for part in claim.parts() { unlock(part.cell, part.word()); }\n        }\n        \
-              Ok(claim)\n    }\n\n    /// The part of",
+        old: "        claim.grow(frames).map(|()| claim)\n",
+        new: "        let held = claim.grow(frames);\n        \
+              if held.is_ok() && crate::planted::is(crate::planted::Bug::LockDroppedEarly) {\n            \
+              claim.spans().for_each(Span::unlock);\n        }\n        \
+              held.map(|()| claim)\n",
     },
     Change {
         file: "el2/guest_call.rs",
-        old: "            self.host.take(pfn.number(), 1, self.hw);\n            claim.commit();",
+        old: "            self.host.take(pfn.number(), pages, self.hw);\n            claim.commit();",
         new: "            if crate::planted::is(crate::planted::Bug::PublishBeforeTlbi) {\n                \
-              claim.commit();\n                self.host.take(pfn.number(), 1, self.hw);\n            } else {\n            \
-              self.host.take(pfn.number(), 1, self.hw);\n            claim.commit();\n            }",
+              claim.commit();\n                self.host.take(pfn.number(), pages, self.hw);\n            } else {\n            \
+              self.host.take(pfn.number(), pages, self.hw);\n            claim.commit();\n            }",
     },
     Change {
         file: "el2/host_map.rs",
@@ -83,21 +84,21 @@ const BUGS: &[Change] = &[
         new: "        let burnt = vm.map.annotate(FrameRange::single(burnt_at),",
     },
     Change {
-        file: "tracker/claim.rs",
-        old: "            unlock(part.cell, word.with_live(live));\n",
+        file: "tracker/publish.rs",
+        old: "            part.cell.store(word.with_live(live).0, Release);\n",
         new: "            if crate::planted::is(crate::planted::Bug::CountAfterPublish) {\n                \
-              unlock(part.cell, word);\n                \
+              part.cell.store(word.0, Release);\n                \
               let now = Word(part.cell.load(Relaxed));\n                \
               part.cell.store(now.with_live(live).0, Release);\n            } else {\n            \
-              unlock(part.cell, word.with_live(live));\n            }\n",
+              part.cell.store(word.with_live(live).0, Release);\n            }\n",
     },
     Change {
         file: "el2/reclaim.rs",
         old: "        if op != Transition::ReclaimShared {\n            claim.park();",
         new: "        if crate::planted::is(crate::planted::Bug::ScrubAfterPublish) && op != Transition::ReclaimShared {\n            \
-              let frames = claim.frames();\n            \
+              let (first, count) = (claim.first(), claim.count());\n            \
               claim.commit(PageSize::Size4K);\n            \
-              for (_, pfn) in pages(frames) { self.hw.scrub(pfn); }\n            \
+              (first..first + count).filter_map(|i| Pfn::new(i).ok()).for_each(|pfn| self.hw.scrub(pfn));\n            \
               return;\n        }\n        \
               if op != Transition::ReclaimShared {\n            claim.park();",
     },

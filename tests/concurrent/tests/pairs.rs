@@ -6,7 +6,7 @@ use tenure_concurrent::{pair, pairs};
 use tenure_machine::Plan;
 
 /// Schedules of each pair; without optimisation fewer.
-const SCHEDULES: u64 = if cfg!(debug_assertions) { 40 } else { 500 };
+const SCHEDULES: u64 = if cfg!(debug_assertions) { 30 } else { 400 };
 /// Failures are put in at the first to this request of a schedule.
 const REQUESTS: u64 = 60;
 

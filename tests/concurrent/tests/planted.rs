@@ -49,8 +49,8 @@ const SOUND: u64 = if cfg!(debug_assertions) { 100 } else { 2_000 };
 /// At most so many with it.
 const PATIENCE: u64 = 20_000;
 
-/// Explores `actors` without and with the bug; the second must find something that `says` names.
-fn finds(bug: Bug, barriers: Barriers, actors: &'static [Actor], says: &str) {
+/// Explores `actors` without and with the bug; the second must find something that one of `says` names.
+fn finds(bug: Bug, barriers: Barriers, actors: &'static [Actor], says: &[&str]) {
     let plan = Plan::new(7, PATIENCE, actors.len());
     plant(Bug::None);
     let sound = race(Plan { schedules: SOUND, ..plan }, Setup::default(), actors);
@@ -63,50 +63,51 @@ fn finds(bug: Bug, barriers: Barriers, actors: &'static [Actor], says: &str) {
         "TENURE obs concurrent {bug:?}/{barriers:?} found after {} schedules: {}",
         outcome.schedules, found.what[0]
     );
-    assert!(found.what.iter().any(|what| what.contains(says)), "{found:?}");
+    assert!(found.what.iter().any(|what| says.iter().any(|says| what.contains(says))), "{found:?}");
 }
 
 #[test]
 fn a_region_lock_dropped_early_is_found() {
-    finds(Bug::LockDroppedEarly, Barriers::All, &[DONATE, TOUCH], "I3");
+    // Either the host keeps the page, or its fault handler writes the old region word back.
+    finds(Bug::LockDroppedEarly, Barriers::All, &[DONATE, TOUCH], &["I3", "I9"]);
 }
 
 #[test]
 fn an_unshare_published_before_the_tlbi_is_found() {
-    finds(Bug::PublishBeforeTlbi, Barriers::All, &[UNSHARE, TOUCH], "I3");
+    finds(Bug::PublishBeforeTlbi, Barriers::All, &[UNSHARE, TOUCH], &["I3"]);
 }
 
 #[test]
 fn a_missing_dsb_between_the_two_tlbis_is_found() {
-    finds(Bug::None, Barriers::NoneBetween, &[UNSHARE, HAMMER], "I3");
+    finds(Bug::None, Barriers::NoneBetween, &[UNSHARE, HAMMER], &["I3"]);
 }
 
 #[test]
 fn a_missing_dsb_at_the_end_is_found() {
-    finds(Bug::None, Barriers::NoneAtTheEnd, &[UNSHARE, HAMMER], "I3");
+    finds(Bug::None, Barriers::NoneAtTheEnd, &[UNSHARE, HAMMER], &["I3"]);
 }
 
 #[test]
 fn a_host_entry_installed_without_the_lock_is_found() {
-    finds(Bug::PteWithoutLock, Barriers::All, &[DONATE, TOUCH], "I3");
+    finds(Bug::PteWithoutLock, Barriers::All, &[DONATE, TOUCH], &["I3"]);
 }
 
 #[test]
 fn a_forced_reclaim_that_does_not_compare_the_gfn_again_is_found() {
-    finds(Bug::GfnNotCompared, Barriers::All, &[FORCE_ONE, MOVE], "I3");
+    finds(Bug::GfnNotCompared, Barriers::All, &[FORCE_ONE, MOVE], &["I3"]);
 }
 
 #[test]
 fn a_table_reused_before_the_tlbi_is_found() {
-    finds(Bug::TableReusedEarly, Barriers::All, &[TOUCH, TOUCH], "in place of");
+    finds(Bug::TableReusedEarly, Barriers::All, &[TOUCH, TOUCH], &["in place of"]);
 }
 
 #[test]
 fn a_live_count_written_after_publication_is_found() {
-    finds(Bug::CountAfterPublish, Barriers::All, &[DONATE, GUEST], "I9");
+    finds(Bug::CountAfterPublish, Barriers::All, &[DONATE, GUEST], &["I9"]);
 }
 
 #[test]
 fn a_page_scrubbed_after_publication_is_found() {
-    finds(Bug::ScrubAfterPublish, Barriers::All, &[FORCE, TOUCH], "I5");
+    finds(Bug::ScrubAfterPublish, Barriers::All, &[FORCE, TOUCH], &["I5"]);
 }

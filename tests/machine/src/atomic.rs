@@ -51,6 +51,23 @@ impl AtomicU64 {
         self.0.fetch_add(value, ordering)
     }
 
+    /// Clears all bits but those of `mask` and answers what it held.
+    pub fn fetch_and(&self, mask: u64, ordering: Ordering) -> u64 {
+        primitive(Kind::Exchange);
+        self.0.fetch_and(mask, ordering)
+    }
+
+    /// Sets the bits of `mask` and answers what it held.
+    pub fn fetch_or(&self, mask: u64, ordering: Ordering) -> u64 {
+        primitive(Kind::Exchange);
+        self.0.fetch_or(mask, ordering)
+    }
+
+    /// Where it lies, for accesses that nobody else can meet: those are no primitives.
+    pub const fn as_ptr(&self) -> *mut u64 {
+        self.0.as_ptr()
+    }
+
     /// What it holds, not as a primitive: for the machine itself.
     pub(crate) fn peek(&self) -> u64 {
         self.0.load(Ordering::Relaxed)

@@ -12,9 +12,11 @@
 //! | [`op`] | a call as data, so that it can be repeated and printed |
 //! | [`trace`] | random calls that mostly make sense |
 //! | [`rng`] | seeded random numbers |
+//! | [`exhaustive`] | every call from every reachable state of small machines |
 //! | [`lockstep`] | the tracker beside the specification, call by call |
 #![forbid(unsafe_code)]
 
+pub mod exhaustive;
 pub mod invariants;
 pub mod lockstep;
 pub mod op;

@@ -59,7 +59,7 @@ fn a_call_that_finds_no_table_page_changes_nothing() {
 }
 
 #[test]
-fn a_call_that_finds_no_memory_changes_nothing() {
+fn a_call_that_finds_no_block_changes_nothing() {
     for blocks in FEW_BLOCKS {
         let stats = long_run(5, CALLS / 20, blocks);
         assert!(stats.no_memory > 0 && stats.done > 0, "{blocks} blocks: {stats:?}");

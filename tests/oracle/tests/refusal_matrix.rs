@@ -80,7 +80,7 @@ const MATRIX: [(&str, Step, [Option<Error>; 8]); 17] = [
     ("guest_unshare_host", TAKE_BACK,      [N,   N,  N,   N,   N,   N,  D,    OK]),
     ("reclaim", RECLAIM,                   [N,   N,  N,   N,   N,   N,  OK,   OK]),
     ("reclaim of borrowed", RECLAIM_BORROWED, [N, N, N,   N,   N,   D,  N,    N]),
-    ("force_reclaim", FORCE,               [R,   D,  D,   R,   R,   R,  OK,   D]),
+    ("force_reclaim", FORCE,               [R,   D,  D,   R,   R,   R,  OK,   R]),
 ];
 
 fn in_state(path: &[Step]) -> Spec {

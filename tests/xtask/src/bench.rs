@@ -8,6 +8,7 @@ mod figures;
 
 pub(crate) use figures::{Reading, limits, table};
 
+use crate::command::{self, BUILD_LIMIT};
 use crate::firmware::{self, Images, Machine};
 use crate::linux;
 use crate::plugin::{self, Plugin};
@@ -33,6 +34,17 @@ pub(crate) fn measure(workspace: &Workspace, setup: &Setup) -> Vec<Reading> {
     });
     readings.extend(size::readings(workspace, setup));
     readings
+}
+
+/// The tracker against its comparators: ratios of times, so only for the table, never for a verdict.
+pub(crate) fn timed(workspace: &Workspace) -> Vec<Reading> {
+    let mut cargo = workspace.cargo();
+    cargo.args(["run", "--quiet", "--release", "-p", "tenure-bench"]);
+    match command::run(&mut cargo, BUILD_LIMIT, Some(&workspace.log("bench-tracker")), |_| {}) {
+        Ok(done) if done.ok() => Transcript::parse(&done.lines).figures.iter().map(Reading::measured).collect(),
+        Ok(done) => vec![Reading::broken("tracker", &done.tail(3))],
+        Err(error) => vec![Reading::broken("tracker", &format!("{error:#}"))],
+    }
 }
 
 /// The figures of one host, its own and the plugin's.

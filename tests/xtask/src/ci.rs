@@ -9,7 +9,8 @@ use crate::suites;
 use crate::workspace::Workspace;
 
 /// Packages outside the workspace: the folder, the target, what it needs.
-const APART: [(&str, &str, Need); 4] = [
+const APART: [(&str, &str, Need); 5] = [
+    ("tests/minimal", SOFT_FLOAT, Need::SoftFloat),
     ("tests/staticlib", SOFT_FLOAT, Need::SoftFloat),
     ("tests/firmware", SOFT_FLOAT, Need::SoftFloat),
     ("tests/guest", SOFT_FLOAT, Need::SoftFloat),

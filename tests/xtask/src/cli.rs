@@ -106,7 +106,8 @@ fn rows(workspace: &Workspace, format: &Format) -> bool {
 }
 
 fn figures(workspace: &Workspace, format: &Format) -> bool {
-    let readings = bench::measure(workspace, &Setup::prepare());
+    let mut readings = bench::measure(workspace, &Setup::prepare());
+    readings.extend(bench::timed(workspace));
     let table = bench::table(&readings);
     if format.json {
         println!("{}", json::list(&table.iter().map(Reading::json).collect::<Vec<_>>()));

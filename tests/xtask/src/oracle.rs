@@ -1,6 +1,8 @@
 //! The suite of the oracle: its own tests, and the tracker in lock-step with the specification, optimised, because a
 //! million operations are the point.
 
+use std::time::Duration;
+
 use crate::command::{self, BUILD_LIMIT};
 use crate::hosted::cargo_test;
 use crate::progress::Step;
@@ -10,6 +12,8 @@ use crate::suites::Run;
 const PACKAGE: &str = "tenure-oracle";
 /// Operations of one run; with `--long` a hundred times as many.
 const OPERATIONS: u64 = 1_000_000;
+/// Long enough for the long run on a slow machine.
+const LONG_LIMIT: Duration = Duration::from_hours(12);
 /// A fixed seed, so that a failure is the same for everyone.
 const SEED: &str = "1";
 
@@ -20,14 +24,13 @@ pub(crate) fn all(run: &mut Run<'_>, step: &Step) -> Vec<Case> {
         return vec![Case::fail("oracle_is_there", "tests/oracle is not in this checkout")];
     }
     let mut cases = cargo_test(workspace, step, "oracle", &["--release", "-p", PACKAGE]);
-    let operations = if run.long { OPERATIONS * 100 } else { OPERATIONS };
+    let (operations, limit) = if run.long { (OPERATIONS * 100, LONG_LIMIT) } else { (OPERATIONS, BUILD_LIMIT) };
     let name = format!("tracker_in_lock_step_for_{operations}_operations");
     step.note(&name);
     let mut cargo = workspace.cargo();
     cargo.args(["run", "--quiet", "--release", "-p", PACKAGE, "--bin", "oracle-run", "--"]);
     cargo.args(["--ops", &operations.to_string(), "--seed", SEED]);
-    let result = match command::run(&mut cargo, BUILD_LIMIT, Some(&workspace.log("oracle-run")), |line| step.note(line))
-    {
+    let result = match command::run(&mut cargo, limit, Some(&workspace.log("oracle-run")), |line| step.note(line)) {
         Ok(done) if done.ok() => Ok(()),
         Ok(done) => Err(format!("{}\n{}", done.ended, done.tail(30))),
         Err(error) => Err(format!("{error:#}")),

@@ -1,17 +1,16 @@
-//! How large it is: the firmware image, the library of `hyp`, and the panic paths that the optimiser left in.
+//! How large it is: the firmware image, what `hyp` adds to the smallest one, and the panic paths that the optimiser left in.
 
 mod elf;
 
-use std::path::PathBuf;
-
 use crate::bench::Reading;
-use crate::builds::STATIC_LIBRARY;
 use crate::command::{BUILD_LIMIT, run};
 use crate::firmware::Images;
 use crate::setup::{Need, SOFT_FLOAT, Setup};
 use crate::workspace::Workspace;
 use tenure_hyp::tracker::{Block, Chunk};
 
+/// The smallest image that uses `hyp`.
+const MINIMAL: &str = "tests/minimal/Cargo.toml";
 /// Regions that one chunk of the tracker describes.
 const CHUNK_REGIONS: u64 = 512;
 /// Pages that one chunk of the tracker describes: 1 GiB.
@@ -27,13 +26,13 @@ pub(crate) fn readings(workspace: &Workspace, setup: &Setup) -> Vec<Reading> {
         Ok(image) => image_readings(&image),
         Err(seen) => vec![Reading::broken("size.panic_paths", &seen)],
     });
-    readings.extend(match library(workspace).and_then(|file| elf::library(&file, "tenure_hyp")) {
-        Ok(hyp) => vec![
-            Reading::count("size.hyp_text_bytes_aarch64", hyp.text, "bytes"),
-            Reading::count("size.hyp_rodata_bytes_aarch64", hyp.rodata, "bytes"),
-            Reading::count("size.hyp_panic_paths", hyp.panics.len() as u64, "symbols"),
+    readings.extend(match minimal(workspace) {
+        Ok([nothing, tracker, el2]) => vec![
+            // The tracker for a platform of one's own; all of an EL2 image's calls, stage-2 tables included.
+            Reading::count("size.hyp_text_bytes_aarch64", tracker.text.saturating_sub(nothing.text), "bytes"),
+            Reading::count("size.hyp_el2_text_bytes_aarch64", el2.text.saturating_sub(nothing.text), "bytes"),
         ],
-        Err(seen) => vec![Reading::broken("size.hyp", &seen)],
+        Err(seen) => vec![Reading::broken("size.hyp", &seen), Reading::broken("size.panic_paths", &seen)],
     });
     readings
 }
@@ -66,32 +65,24 @@ pub(crate) fn panic_paths(workspace: &Workspace, setup: &Setup) -> Vec<String> {
         return Vec::new();
     }
     let image = Images::build(workspace).and_then(|images| elf::image(&images.el2));
-    let hyp = library(workspace).and_then(|file| elf::library(&file, "tenure_hyp"));
-    let named = |place: &str, weight: Result<elf::Weight, String>| -> Vec<String> {
-        weight.map(|weight| weight.panics).unwrap_or_default().iter().map(|name| format!("{place}: {name}")).collect()
-    };
-    [named("image", image), named("hyp", hyp)].concat()
+    let mut paths = image.map(|weight| weight.panics).unwrap_or_default();
+    paths.extend(minimal(workspace).err());
+    paths
 }
 
-/// Builds the static library.
-fn library(workspace: &Workspace) -> Result<PathBuf, String> {
-    let target = workspace.target("bare");
-    let mut cargo = workspace.cargo();
-    cargo
-        .args([
-            "build",
-            "--lib",
-            "--release",
-            "--manifest-path",
-            STATIC_LIBRARY,
-            "--target",
-            SOFT_FLOAT,
-            "--target-dir",
-        ])
-        .arg(&target);
-    let done = run(&mut cargo, BUILD_LIMIT, Some(&workspace.log("staticlib")), |_| {}).map_err(|e| format!("{e:#}"))?;
-    if !done.ok() {
-        return Err(done.build_error());
-    }
-    Ok(target.join(SOFT_FLOAT).join("release/libtenure_staticlib.a"))
+/// The smallest image without `hyp`, with the tracker, and with all of EL2. It does not link if a path to a panic is left.
+fn minimal(workspace: &Workspace) -> Result<[elf::Weight; 3], String> {
+    let build = |features: &str| {
+        let target = workspace.target("bare").join("minimal");
+        let mut cargo = workspace.cargo();
+        cargo.args(["build", "--release", "--manifest-path", MINIMAL, "--target", SOFT_FLOAT]);
+        cargo.args(["--no-default-features", "--features", features, "--target-dir"]).arg(&target);
+        let done =
+            run(&mut cargo, BUILD_LIMIT, Some(&workspace.log("minimal")), |_| {}).map_err(|e| format!("{e:#}"))?;
+        if !done.ok() {
+            return Err(done.build_error());
+        }
+        elf::image(&target.join(SOFT_FLOAT).join("release/tenure-minimal"))
+    };
+    Ok([build("")?, build("tracker")?, build("el2")?])
 }

@@ -144,8 +144,9 @@ fn without_a_block_a_split_is_refused_and_a_whole_region_is_not() {
 fn the_fast_path_takes_exactly_the_pages_the_table_allows() {
     let t = tracker();
     t.go(HostDonateGuest, RAM, 100, guest(1, 0x1000)).unwrap();
-    let fast =
-        |op, page, gfn| t.claim_page(op, pfn(page), guest(1, gfn)).map(super::super::PageClaim::commit).is_some();
+    let fast = |op, page, gfn| {
+        t.claim_entry(op, pfn(page), PageSize::Size4K, guest(1, gfn)).map(super::super::EntryClaim::commit).is_some()
+    };
     assert!(fast(GuestShareHost, RAM + 4, 0x1004));
     assert!(!fast(GuestShareHost, RAM + 4, 0x1004), "shared already");
     assert!(!fast(GuestShareHost, RAM + 5, 0x1006), "another gfn");
@@ -168,4 +169,34 @@ fn an_audit_can_be_done_in_pieces() {
         (pages, guests, cursor) = (pages + piece.pages, guests + piece.kinds[4], piece.next);
     }
     assert_eq!((pages, guests), (whole.pages, 700));
+}
+
+#[test]
+fn a_whole_region_of_another_guest_or_gfn_is_a_contradiction_too() {
+    for (slot, gfn) in [(2, 0x1000), (1, 0x1001), (1, 0xfff), (1, 0x1200)] {
+        let t = tracker();
+        t.donate(RAM, 512, 1, 0x1000);
+        assert_eq!(t.go(GuestShareHost, RAM, 512, guest(slot, gfn)).unwrap_err().error, Error::Internal);
+        assert_eq!(t.contradictions(), 1);
+        assert!(t.claim_entry(GuestShareHost, pfn(RAM + 512), PageSize::Size2M, guest(slot, gfn)).is_none());
+        t.sound();
+    }
+}
+
+#[test]
+fn the_fast_path_takes_whole_uniform_regions_too() {
+    let t = tracker();
+    let id = guest(1, 0x1000);
+    t.claim(HostDonateGuest, pfns(RAM, 512), id).unwrap().commit(PageSize::Size2M);
+    let fast = |op, page, id| t.claim_entry(op, pfn(page), PageSize::Size2M, id).map(super::super::EntryClaim::commit);
+    assert!(fast(GuestShareHost, RAM + 1, guest(1, 0x1001)).is_none(), "not the region's first page");
+    assert!(
+        fast(GuestShareHost, RAM, guest(1, 0x1001)).is_none() && fast(GuestShareHost, RAM, guest(2, 0x1000)).is_none()
+    );
+    assert!(fast(GuestShareHost, RAM, id).is_some() && fast(GuestShareHost, RAM, id).is_none());
+    assert_eq!(t.hw(RAM), PageSize::Size2M);
+    assert_eq!(t.go(GuestUnshareHost, RAM, 512, id), Ok(512));
+    t.go(GuestShareHost, RAM + 9, 1, guest(1, 0x1009)).unwrap();
+    assert!(fast(GuestUnshareHost, RAM, id).is_none(), "mixed");
+    t.sound();
 }

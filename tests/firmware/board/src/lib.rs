@@ -5,14 +5,12 @@
 //! | [`layout`] | which physical address is whose |
 //! | [`uart`] | text out, one line at a time |
 //! | [`exit`] | end the run with a code |
-//! | [`lock`] | a spin lock for the text |
 //! | [`reg`] | system registers by name |
 //! | [`selftest`] | calls that try the runtime |
 #![no_std]
 
 pub mod exit;
 pub mod layout;
-pub mod lock;
 pub mod reg;
 pub mod selftest;
 pub mod uart;

@@ -1,8 +1,8 @@
 //! Text out through the PL011. QEMU needs no set-up of it.
 
 use crate::layout::UART;
-use crate::lock::Lock;
 use core::fmt;
+use tenure_arch::lock::Locked;
 
 /// Flag register, byte offset; bit 5: the transmit queue is full.
 const FLAGS: u64 = 0x18;
@@ -12,7 +12,7 @@ const FULL: u32 = 1 << 5;
 pub struct Uart(());
 
 /// The one port of this image; a holder prints whole lines.
-pub static PORT: Lock<Uart> = Lock::new(Uart(()));
+pub static PORT: Locked<Uart> = Locked::new(Uart(()));
 
 impl Uart {
     /// A port that waits for nobody: for the last words of an image that cannot trust its locks.

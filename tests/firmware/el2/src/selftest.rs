@@ -8,14 +8,14 @@ use crate::{glue, inject, pages, percpu};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
 use firmware_board::layout::{CPUS, SCENARIO};
-use firmware_board::lock::Lock;
 use firmware_board::selftest;
 use tenure_abi::{PAGE_SHIFT, smccc};
+use tenure_arch::lock::Locked;
 
 /// Whether the calls exist in this run. Written before the host runs and before any other CPU does.
 static OFFERED: AtomicBool = AtomicBool::new(false);
 /// A vCPU for each CPU.
-static VCPUS: [Lock<Vcpu>; CPUS] = [const { Lock::new(Vcpu::new(0, 0, 0, 0, 0)) }; CPUS];
+static VCPUS: [Locked<Vcpu>; CPUS] = [const { Locked::new(Vcpu::new(0, 0, 0, 0, 0)) }; CPUS];
 /// The VMID of a guest that runs on the host's stage 2; the host's is 0.
 const VMID: u64 = 0xff << 48;
 

@@ -1,13 +1,13 @@
 //! Physical pages to give away, from the pool of the layout: first fit over a bitmap.
 
 use firmware_board::layout::{POOL, RAM_END};
-use firmware_board::lock::Lock;
+use tenure_arch::lock::Locked;
 
 const PAGE: u64 = 4096;
 const PAGES: usize = ((RAM_END - POOL) / PAGE) as usize;
 
 /// One bit a page, set while it is handed out.
-static TAKEN: Lock<[u64; PAGES / 64]> = Lock::new([0; PAGES / 64]);
+static TAKEN: Locked<[u64; PAGES / 64]> = Locked::new([0; PAGES / 64]);
 
 fn taken(map: &[u64], page: usize) -> bool {
     map.get(page / 64).is_none_or(|word| word >> (page % 64) & 1 != 0)

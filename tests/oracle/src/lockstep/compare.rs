@@ -33,13 +33,18 @@ pub fn pages(spec: &Spec, subject: &impl Subject, pages: &[Pfn]) -> Result<(), S
     pages.iter().step_by(every).try_for_each(|&pfn| touch(spec, subject, pfn))
 }
 
-/// Whether the host can touch exactly what it owns or borrows.
-fn touch(spec: &Spec, subject: &impl Subject, pfn: Pfn) -> Result<(), String> {
-    let may = match spec.page(pfn) {
+/// Whether the host owns or borrows the page.
+pub fn host_may_touch(spec: &Spec, pfn: Pfn) -> bool {
+    match spec.page(pfn) {
         PageState::Exclusive(owner) => owner == Owner::Host,
         PageState::Shared { owner, with } => owner == Owner::Host || with == Borrower::Host,
         _ => false,
-    };
+    }
+}
+
+/// Whether the host can touch exactly what it may.
+fn touch(spec: &Spec, subject: &impl Subject, pfn: Pfn) -> Result<(), String> {
+    let may = host_may_touch(spec, pfn);
     match subject.host_touches(pfn) {
         Some(does) if does != may => Err(format!("{pfn:?}: the host may touch it: {may}; it can: {does}")),
         _ => Ok(()),

@@ -15,6 +15,7 @@
 //! | [`system`] | the tracker with guest tables around it |
 //! | [`dispatch`] | the whole of EL2 on a hosted board, through its calls |
 //! | [`blocks`] | a pool of blocks that notices misuse |
+//! | [`walk`] | stage-2 tables as a CPU reads them |
 //! | [`compare`] | both states, page by page |
 //! | [`shrink`] | the few calls that still show a divergence |
 
@@ -24,6 +25,7 @@ pub mod dispatch;
 pub mod shrink;
 pub mod subject;
 pub mod system;
+pub mod walk;
 
 use crate::op::Op;
 use crate::spec::{Answer, Limits, Span, Spec};

@@ -32,8 +32,8 @@ impl Spec {
     /// PK-15: the host takes pages of guests back, scrubbed, and their guest addresses are burnt.
     ///
     /// # Errors
-    /// `Fault` for a range that is not memory, `Retry` for a page that the host may touch already,
-    /// `Denied` for one that a guest shares with the host or that is the hypervisor's.
+    /// `Fault` for a range that is not memory, `Retry` for a page that the host may touch already, its own or one
+    /// that a guest shares with it (as the real kernel answers), `Denied` for one that is the hypervisor's.
     pub fn force_reclaim(&mut self, span: Span) -> Answer {
         let pages = self.host_frames(span, Error::Fault)?;
         let mut seen = BTreeMap::new();
@@ -42,7 +42,7 @@ impl Spec {
         }
         let mut found = Vec::new();
         for &pfn in &pages {
-            page_must(!self.lent_to_host.contains(&pfn), Error::Denied, pfn)?;
+            page_must(!self.lent_to_host.contains(&pfn), Error::Retry, pfn)?;
             page_must(self.owner.get(&pfn) != Some(&Owner::Host), Error::Retry, pfn)?;
             // What is left is one guest's own, or the hypervisor's, which no guest sees.
             let &(vm, gfn) = seen.get(&pfn).ok_or(Located::pfn(Error::Denied, pfn))?;

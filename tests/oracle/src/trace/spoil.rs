@@ -81,12 +81,13 @@ impl Trace {
     fn bad_gfns(&mut self) -> Span {
         let first = self.rng.below(GFN_USED);
         let space = self.machine.gfn_end;
-        match self.rng.below(6) {
+        match self.rng.below(7) {
             0 => Span { first, count: 0 },
             1 => Span { first, count: u64::MAX - self.rng.below(4) },
             2 => Span { first: space - self.rng.below(3), count: 1 + self.rng.below(5) },
             3 => Span { first: self.rng.any(), count: 1 },
             4 => Span { first, count: 1 + self.rng.below(1030) },
+            5 => Span { first: space << self.rng.below(20) | first, count: 1 },
             _ => Span { first: GFN_USED + first, count: 1 },
         }
     }

@@ -45,6 +45,11 @@ const NAMES: &[&str] = &[
     "pkvm.tlbi.mem_unshare.linux",
     "pkvm.dsb.mem_unshare.tenure",
     "pkvm.dsb.mem_unshare.linux",
+    "tracker.claim_1g_over_2bit_fill",
+    "tracker.scan8_over_claim_1g",
+    "tracker.claim_page_over_cas",
+    "tracker.two_threads_over_one",
+    "tracker.two_threads_over_one_2m_apart",
     "size.metadata_bytes_per_page_uniform",
     "size.metadata_bytes_per_page_worst",
     "size.hyp_text_bytes_aarch64",
@@ -74,6 +79,11 @@ const LIMITS: &[Limit] = &[
     at_most("pkvm.el2_insns.mem_unshare.tenure", 400.0),
     exactly("pkvm.tlbi.mem_unshare.tenure", 2.0),
     at_most("pkvm.el2_insns.share_plus_host_touch.tenure", 800.0),
+    at_most("pkvm.el2_insns.mem_share_512_per_page_uniform.tenure", 1.0),
+    at_most("pkvm.el2_insns.mem_share_512_per_page_mixed.tenure", 7.0),
+    at_most("size.metadata_bytes_per_page_worst", 8.02),
+    at_most("size.hyp_text_bytes_aarch64", 20480.0),
+    exactly("size.panic_paths", 0.0),
 ];
 
 impl Reading {

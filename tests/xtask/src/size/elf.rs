@@ -1,8 +1,7 @@
-//! Reads ELF files and archives of them: bytes by kind of section, and the symbols that mean a panic can happen.
+//! Reads ELF files: bytes by kind of section, and the symbols that mean a panic can happen.
 
 use std::path::Path;
 
-use object::read::archive::ArchiveFile;
 use object::{Object, ObjectSection, ObjectSymbol, SectionKind};
 
 /// What a file weighs.
@@ -63,23 +62,6 @@ pub(crate) fn image(path: &Path) -> Result<Weight, String> {
     let mut weight = Weight::default();
     weight.add(&file);
     Ok(weight)
-}
-
-/// The members of an archive that come from one crate.
-pub(crate) fn library(path: &Path, crate_name: &str) -> Result<Weight, String> {
-    let bytes = bytes(path)?;
-    let wrong = |error: object::Error| format!("{}: {error}", path.display());
-    let archive = ArchiveFile::parse(&*bytes).map_err(wrong)?;
-    let (mut weight, mut members) = (Weight::default(), 0);
-    for member in archive.members() {
-        let member = member.map_err(wrong)?;
-        if member.name().starts_with(crate_name.as_bytes()) {
-            let data = member.data(&*bytes).map_err(wrong)?;
-            weight.add(&object::File::parse(data).map_err(wrong)?);
-            members += 1;
-        }
-    }
-    if members == 0 { Err(format!("{} has nothing of {crate_name}", path.display())) } else { Ok(weight) }
 }
 
 #[cfg(test)]

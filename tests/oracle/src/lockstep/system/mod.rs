@@ -86,7 +86,8 @@ impl<'m> System<'m> {
     /// Claims and commits: all of `frames`, or a prefix where the row says so.
     fn claim(&mut self, transition: Transition, frames: FrameRange<Pfn>, identity: Identity) -> Answer {
         if frames.count() == 1
-            && let Some(claim) = self.tracker.claim_page(transition, frames.first(), identity)
+            && let Some(claim) =
+                self.tracker.claim_entry(transition, frames.first(), tenure_abi::PageSize::Size4K, identity)
         {
             claim.commit();
             return Ok(Done { pages: 1, ..Done::default() });

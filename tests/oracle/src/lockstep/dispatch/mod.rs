@@ -4,20 +4,18 @@
 //! that a call names is marked before it, and afterwards the mark or zeroes must be there, as the call's row
 //! says. The first region of RAM is not the specification's: there lie EL2's own pages and what VMs are made of.
 
-use super::LIMITS;
-use super::subject::Subject;
+mod checked;
+mod look;
+
 use crate::op::Op;
-use crate::spec::{Answer, Done, Machine, Span, Spec, VmKind};
+use crate::spec::{Span, VmKind};
 use std::collections::{BTreeMap, BTreeSet};
 use tenure_abi::pkvm::id;
 use tenure_abi::run::StopReason;
 use tenure_abi::service::{self, Prot};
-use tenure_abi::{
-    AddressWidth, Error, Frame, FrameRange, Gfn, Interface, Located, Owner, PAGE_SHIFT, PageState, Pfn, Place,
-    VmHandle, VmSlot,
-};
-use tenure_hyp::el2::{El2, GuestOutcome, HostFault, Start, Stop, VcpuToken};
-use tenure_test_board::{Board, END, OWN, RAM, el2};
+use tenure_abi::{AddressWidth, Error, Frame, FrameRange, Gfn, Located, PAGE_SHIFT, Pfn, VmHandle, VmSlot};
+use tenure_hyp::el2::{El2, GuestOutcome, Start, Stop, VcpuToken};
+use tenure_test_board::{Board, OWN, RAM, el2};
 
 /// The first page of RAM that calls are about.
 const FIRST: u64 = RAM + 512;
@@ -26,6 +24,8 @@ const SPACE: u64 = 1 << 28;
 /// What a VM is made of: pages of the first region, roots first, the run page last.
 const PAGES_PER_VM: u64 = 112;
 const ROOTS: u64 = 2;
+/// Where the board has the host's root tables.
+const HOST_ROOT: u64 = RAM;
 /// Table pages that are enough for any VM of a trace.
 pub const PLENTY: u64 = 100;
 /// VMs the board has place for.
@@ -69,7 +69,7 @@ impl Dispatch {
     fn create(&mut self, vm: VmSlot, kind: VmKind) -> Result<(), Located<Error>> {
         let used: BTreeSet<u64> = self.vms.values().map(|known| known.place).collect();
         let place = (0..VMS as u64).find(|place| !used.contains(place)).ok_or(Error::NoMemory)?;
-        let first = RAM + OWN + place * PAGES_PER_VM;
+        let first = root_of(place);
         let frames = |first, count| range::<Pfn>(Span { first, count });
         let kind = match kind {
             VmKind::Protected => service::VmKind::Protected,
@@ -88,7 +88,7 @@ impl Dispatch {
     fn finish(&mut self, vm: VmSlot) -> Result<(), Located<Error>> {
         while self.el2.vm_finish_teardown(self.handle(vm))? > 0 {}
         if let Some(gone) = self.vms.remove(&vm) {
-            let run_page = RAM + OWN + (gone.place + 1) * PAGES_PER_VM - 1;
+            let run_page = root_of(gone.place) + PAGES_PER_VM - 1;
             self.el2.unshare_hyp(range(Span { first: run_page, count: 1 })?)?;
             self.stale.insert(vm, gone.handle);
         }
@@ -138,11 +138,18 @@ impl Dispatch {
         }
     }
 
-    /// A guest's call on a range. What a guest is told is a code: any refusal is `Invalid` here.
+    /// A guest's call on a range, by the fast path first, as an image does it. What a guest is told is a code: any
+    /// refusal is `Invalid` here.
     fn guest(&self, function: u32, vm: VmSlot, gfns: Span) -> Result<u64, Located<Error>> {
-        range::<Gfn>(gfns)?;
+        // In registers an empty range would mean one page, and an address has 64 bits.
+        if gfns.count == 0 || gfns.first >= 1 << (u64::BITS - PAGE_SHIFT) {
+            return Err(Error::Invalid.into());
+        }
         let vcpu = self.vms.get(&vm).and_then(|known| known.vcpu.as_ref()).ok_or(Error::Internal)?;
         let regs = [function.into(), gfns.first << PAGE_SHIFT, gfns.count, 0];
+        if let Some([_, done, ..]) = self.el2.guest_call_fast(vcpu, regs) {
+            return Ok(done);
+        }
         match self.el2.guest_call(vcpu, regs) {
             GuestOutcome::Reply([0, done, ..]) | GuestOutcome::ReplyAndStop([0, done, ..], _) => Ok(done),
             GuestOutcome::RewindAndStop(Stop { reason: StopReason::Memory, address, .. }) => {
@@ -179,116 +186,9 @@ impl Dispatch {
     }
 }
 
-impl Subject for Dispatch {
-    fn machine(&self) -> Machine {
-        Machine { ram: vec![(FIRST, END)], pfn_end: SPACE, gfn_end: SPACE, limits: LIMITS }
-    }
-
-    fn takes(&self, op: Op, spec: &Spec) -> bool {
-        let beside = |pages: Span| pages.first >= FIRST || pages.first.saturating_add(pages.count) <= RAM;
-        let runs = |vm| self.vms.get(&vm).is_some_and(|known: &Known| known.vcpu.is_some());
-        match op {
-            Op::HypGet(_) | Op::HypPut(_) => false,
-            // What a non-protected guest is told when it shares is for its interface to say, not for these rows.
-            Op::GuestShareHost { vm, .. } | Op::GuestUnshareHost { vm, .. } => {
-                runs(vm) && spec.vms.get(&vm).is_some_and(|vm| vm.kind == VmKind::Protected)
-            }
-            Op::Relinquish { vm, .. } => runs(vm),
-            Op::VmCreate { vm, .. } => !self.vms.contains_key(&vm) && self.vms.len() < VMS,
-            _ => op.pages().is_none_or(beside),
-        }
-    }
-
-    fn follows(&self, _: Op) -> bool {
-        false
-    }
-
-    fn learn(&mut self, _: Op) {}
-
-    fn call(&mut self, op: Op, spec: &Spec) -> Answer {
-        let ram = |pfn: &Pfn| spec.owner.contains_key(pfn);
-        let marked: Vec<Pfn> = op.named_pages(spec).into_iter().filter(ram).collect();
-        for pfn in &marked {
-            self.board.write(pfn.number(), 0, MARK ^ pfn.number() << 8);
-        }
-        let pages = self.ask(op)?;
-        let mut scrubbed = BTreeSet::new();
-        for &pfn in &marked {
-            match self.board.read(pfn.number(), 0) {
-                0 => drop(scrubbed.insert(pfn)),
-                kept => assert_eq!(kept, MARK ^ pfn.number() << 8, "the content of {pfn:?} changed"),
-            }
-        }
-        // PK-06 leaves the zeroing to its caller, which EL2 is itself.
-        if matches!(op, Op::HypDonateHost(_)) {
-            assert_eq!(scrubbed.len() as u64, pages, "pages of the hypervisor left it unscrubbed");
-            scrubbed.clear();
-        }
-        Ok(Done { pages, scrubbed })
-    }
-
-    fn may_lack_memory(&self) -> bool {
-        self.tables < PLENTY
-    }
-
-    fn chooses(&self, op: Op, spec: &Answer, subject: &Answer) -> Option<&'static str> {
-        let (Err(spec), Err(subject)) = (spec, subject) else { return None };
-        let guest = |error: Error| error.code(Interface::Guest);
-        match op {
-            Op::GuestShareHost { .. } if spec.error == Error::NotFound => None,
-            Op::GuestShareHost { .. } | Op::GuestUnshareHost { .. } | Op::Relinquish { .. } => {
-                let hidden = subject.error == Error::Invalid && guest(spec.error) == guest(Error::Invalid);
-                hidden.then_some("a guest is told a code, not a place")
-            }
-            Op::Reclaim { .. } if (spec.error, subject.error) == (Error::NotFound, Error::Denied) => {
-                Some("a non-protected VM has nothing to reclaim, mapped or not")
-            }
-            Op::HostShareGuest { .. } | Op::HostDonateGuest { .. } | Op::ForceReclaim(_)
-                if spec.error == Error::Invalid && matches!(spec.at, Place::Pfn(_)) =>
-            {
-                Some("a call that may stop early looks no further than it gets")
-            }
-            Op::HostShareGuest { .. } | Op::HostDonateGuest { .. } if spec.error == subject.error => {
-                Some("host pages are judged before guest addresses")
-            }
-            _ => None,
-        }
-    }
-
-    fn state(&self, pfn: Pfn) -> Result<PageState, Error> {
-        if (RAM..FIRST).contains(&pfn.number()) {
-            return Ok(PageState::Absent);
-        }
-        let named = |owner| match owner {
-            Owner::Guest(slot) => Owner::Guest(self.named(slot)),
-            other => other,
-        };
-        Ok(match self.el2.tracker().state(pfn)? {
-            PageState::Exclusive(owner) => PageState::Exclusive(named(owner)),
-            PageState::Shared { owner, with } => PageState::Shared { owner: named(owner), with },
-            other => other,
-        })
-    }
-
-    fn seen_at(&self, pfn: Pfn) -> Option<(VmSlot, Gfn)> {
-        let (slot, gfn) = self.el2.tracker().lock_region(pfn).ok()?.entry(pfn).guest()?;
-        Some((self.named(slot), gfn))
-    }
-
-    fn host_touches(&self, pfn: Pfn) -> Option<bool> {
-        let beside = (FIRST..END).contains(&pfn.number());
-        beside.then(|| self.el2.host_fault(pfn.address()) == HostFault::Retry)
-    }
-
-    fn audit(&self, _: &Spec) -> Result<(), String> {
-        let audit = self.el2.tracker().audit(Pfn::new(0).map_err(|e| format!("{e:?}"))?, u64::MAX);
-        let sum: u64 = audit.kinds.iter().sum();
-        let sound = audit.faults == 0 && audit.busy == 0 && audit.next.is_none() && sum == audit.pages;
-        match (sound, self.el2.tracker().contradictions()) {
-            (true, 0) => Ok(()),
-            (_, contradictions) => Err(format!("{contradictions} contradictions, {audit:?}")),
-        }
-    }
+/// The first root table of the VM made of the `place`th share of the first region.
+fn root_of(place: u64) -> u64 {
+    RAM + OWN + place * PAGES_PER_VM
 }
 
 /// A range of well-formed frames: the board's addresses have 40 bits, on both sides.
