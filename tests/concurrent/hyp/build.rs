@@ -52,6 +52,11 @@ const BUGS: &[Change] = &[
               held.map(|()| claim)\n",
     },
     Change {
+        file: "tracker/lock.rs",
+        old: "    if held == bits(0, LOCK_REGIONS - 1) {\n",
+        new: "    if held == bits(0, LOCK_REGIONS - 1) || crate::planted::is(crate::planted::Bug::LockWordCleared) {\n",
+    },
+    Change {
         file: "el2/guest_call.rs",
         old: "            self.host.take(pfn.number(), pages, self.hw);\n            claim.commit();",
         new: "            if crate::planted::is(crate::planted::Bug::PublishBeforeTlbi) {\n                \

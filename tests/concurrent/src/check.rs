@@ -1,9 +1,8 @@
 //! What must hold when all actors are done, on the machine and in the records.
 
 use crate::world::{
-    BLOCK, BLOCK_GFN, GFN, GFNS, OWN, PAGE, PAGES, RAM, REGIONS, RUN_PAGES, SECRET, World, gfn, gfns, pfn, pfns,
+    BLOCK, BLOCK_GFN, GFN, GFNS, OWN, PAGE, PAGES, RAM, RUN_PAGES, SECRET, World, gfn, gfns, pfn, pfns,
 };
-use std::sync::atomic::Ordering::SeqCst;
 use tenure_abi::run::StopReason;
 use tenure_abi::{Error, Owner, PageState, VmHandle};
 use tenure_hyp::el2::Stop;
@@ -42,7 +41,7 @@ impl World<'_> {
                 violation(format!("an invalidation was never completed: {cached:?}"));
             }
         }
-        for frame in RAM..RAM + REGIONS * 512 {
+        for frame in RAM..self.end {
             if let Ok(found) = self.hw.machine.walk(self.host, gfn(frame)) {
                 if found.number() != frame {
                     violation(format!("the host's map of {frame:#x} leads to {found:?}"));
@@ -112,7 +111,7 @@ impl World<'_> {
             let Some(frame) = self.hw.machine.memory().frame(frame).filter(|_| hosts) else { continue };
             let secret = (0..tenure_machine::WORDS).map(|i| frame.peek(i)).find(|word| word >> 8 == SECRET >> 8);
             if let Some(value) = secret
-                && self.public.load(SeqCst) >> page & 1 == 0
+                && !self.is_public(page)
             {
                 violation(format!("I5: page {page} came back with {value:#x}"));
             }
@@ -138,7 +137,7 @@ impl World<'_> {
         if let Err(refused) = self.el2.unshare_hyp(pfns(RUN_PAGES, 3)) {
             violation(format!("I4: a run page is still pinned: {refused:?}"));
         }
-        for frame in RAM + OWN..RAM + REGIONS * 512 {
+        for frame in RAM + OWN..self.end {
             let state = self.el2.tracker().state(pfn(frame));
             if state != Ok(PageState::Exclusive(Owner::Host)) {
                 violation(format!("I9: {frame:#x} did not come back: {state:?}"));

@@ -22,8 +22,10 @@ use tenure_machine::{Access, Machine, Regime, Seat};
 
 /// First frame of RAM.
 pub const RAM: u64 = 0x40000;
-/// Regions of 2 MiB.
+/// Regions of 2 MiB; with [`Setup::wide`] there are four times as many.
 pub const REGIONS: u64 = 4;
+/// With [`Setup::wide`] the first of eight regions whose locks make a word.
+pub const WIDE: u64 = RAM + 8 * 512;
 /// Frames of the hypervisor's own at its start.
 pub const OWN: u64 = 16;
 /// The run pages of the guest's two vCPUs, in another region.
@@ -102,6 +104,8 @@ pub struct World<'m> {
     pub host: Regime,
     /// Whether the guest has the last region.
     pub block: bool,
+    /// The first frame behind RAM.
+    pub end: u64,
     /// Pages that the guest ever began to share: what it wrote there is no secret.
     pub public: AtomicU64,
 }
@@ -113,6 +117,8 @@ pub struct Setup {
     pub barriers: Barriers,
     /// Whether the guest has a whole region too.
     pub block: bool,
+    /// Whether there is RAM for claims over many regions.
+    pub wide: bool,
 }
 
 /// Builds a world, nobody else running, and hands it to `f`.
@@ -120,12 +126,13 @@ pub struct Setup {
 /// # Panics
 /// If the set-up is refused.
 pub fn with_world(setup: Setup, f: impl FnOnce(&World<'_>)) {
-    let machine = Machine::new(pfns(RAM, REGIONS * 512), MAX_ACTORS, 1);
+    let regions = if setup.wide { 4 * REGIONS } else { REGIONS };
+    let machine = Machine::new(pfns(RAM, regions * 512), MAX_ACTORS, 1);
     let hw = Hw::new(machine, pfns(RAM, OWN), setup.barriers);
     let mut directory = [0; 2];
     let chunks = [Chunk::zeroed()];
-    let blocks: Vec<Block> = (0..REGIONS).map(|_| Block::zeroed()).collect();
-    let (ram, own) = ([pfns(RAM, REGIONS * 512)], [pfns(RAM, OWN)]);
+    let blocks: Vec<Block> = (0..regions).map(|_| Block::zeroed()).collect();
+    let (ram, own) = ([pfns(RAM, regions * 512)], [pfns(RAM, OWN)]);
     let vms = [const { VmCell::new() }; 2];
     let width = AddressWidth::new(WIDTH).expect("a width");
     let config = Config {
@@ -144,12 +151,12 @@ pub fn with_world(setup: Setup, f: impl FnOnce(&World<'_>)) {
         smmu: false,
     };
     let el2 = El2::new(&hw, config).expect("a sound configuration");
-    let world = World::new(&hw, el2, setup.block);
+    let world = World::new(&hw, el2, setup.block, RAM + regions * 512);
     f(&world);
 }
 
 impl<'m> World<'m> {
-    fn new(hw: &'m Hw, el2: El2<'m, Hw>, block: bool) -> Self {
+    fn new(hw: &'m Hw, el2: El2<'m, Hw>, block: bool, end: u64) -> Self {
         let vm = el2.vm_create(VmKind::Protected, pfns(RAM + OWN, 1)).expect("a VM");
         el2.vm_topup(vm, pfns(RAM + OWN + 1, 6)).expect("tables");
         el2.share_hyp(pfns(RUN_PAGES, 3)).expect("run pages");
@@ -166,7 +173,7 @@ impl<'m> World<'m> {
         let borrowing = Regime { vttbr: el2.guest_context(&other).expect("its tables").raw(), vtcr: el2.guest_vtcr() };
         el2.vcpu_stopped(other, Stop::plain(StopReason::SystemOff));
         let host = Regime { vttbr: el2.host_context().raw(), vtcr: el2.host_vtcr() };
-        let world = Self { hw, el2, vm, borrower, borrowing, guest, host, block, public: AtomicU64::new(1 << 2) };
+        let world = Self { hw, el2, vm, borrower, borrowing, guest, host, block, end, public: AtomicU64::new(1 << 2) };
         hw.machine.set_stream(0, Stream::Stage2(host));
         for page in 0..PAGES {
             world.host_access(page, Some(0xb0_0000 + page));
@@ -192,6 +199,11 @@ impl<'m> World<'m> {
     /// The entry of a page: who owns it and, for a guest's, at which gfn. `None` while it is being moved.
     pub fn entry(&self, page: Pfn) -> Option<Entry> {
         quietly(|| Some(self.el2.tracker().lock_region(page).ok()?.entry(page)))
+    }
+
+    /// Whether the guest ever began to share `page`: only pages under test are ever secret.
+    pub fn is_public(&self, page: u64) -> bool {
+        self.public.load(SeqCst).checked_shr(page as u32).is_none_or(|bits| bits & 1 != 0)
     }
 
     /// An access of the host on this CPU, with the faults that it takes. `None`: refused.
@@ -226,7 +238,7 @@ impl<'m> World<'m> {
         if frame != pfn(PAGE + page) {
             violation(format!("I3: {seat:?} reached {frame:?} in place of page {page}"));
         }
-        if value.is_none() && read >> 8 == SECRET >> 8 && self.public.load(SeqCst) >> page & 1 == 0 {
+        if value.is_none() && read >> 8 == SECRET >> 8 && !self.is_public(page) {
             violation(format!("I5: {seat:?} read {read:#x} from page {page}"));
         }
         Some(read)

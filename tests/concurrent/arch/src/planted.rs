@@ -9,6 +9,8 @@ pub enum Bug {
     None,
     /// A claim's region locks are given up as soon as its pages are checked.
     LockDroppedEarly,
+    /// A region's lock is given back by clearing the word it lies in.
+    LockWordCleared,
     /// A guest's unshare publishes before the host's translation is gone.
     PublishBeforeTlbi,
     /// The host's fault handler installs the entry after it gave up the region's lock.
