@@ -21,6 +21,8 @@ pub enum Barriers {
     /// The sequence as it must be.
     #[default]
     All,
+    /// Without the DSB ISHST before the first TLBI.
+    NoneBefore,
     /// Without the DSB between the invalidation by IPA and that of stage 1.
     NoneBetween,
     /// Without the DSB at the end.
@@ -74,7 +76,7 @@ unsafe impl Window for Hw {
 
 impl Stage2Tlb for Hw {
     fn publish(&self) {
-        self.machine.dsb_ish(actor());
+        self.machine.dsb_ishst(actor());
     }
 
     fn invalidate(&self, context: Vttbr, first_frame: u64, frames: u64) {
@@ -82,6 +84,9 @@ impl Stage2Tlb for Hw {
         match frames {
             0 => {}
             1..=PER_FRAME_LIMIT => {
+                if self.barriers != Barriers::NoneBefore {
+                    self.machine.dsb_ishst(cpu);
+                }
                 for frame in first_frame..first_frame + frames {
                     self.machine.tlbi_ipas2e1is(cpu, vmid, frame);
                 }
@@ -98,6 +103,7 @@ impl Stage2Tlb for Hw {
     }
 
     fn invalidate_vm(&self, context: Vttbr) {
+        self.machine.dsb_ishst(actor());
         self.machine.tlbi_vmalls12e1is(actor(), context.vmid());
         self.machine.dsb_ish(actor());
     }

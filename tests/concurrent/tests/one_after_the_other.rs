@@ -12,7 +12,7 @@ use tenure_machine::Plan;
 use tenure_machine::schedule::{Outcome, explore, loudly};
 use tenure_machine::step::{note, quietly, violation};
 
-const SCHEDULES: u64 = if cfg!(debug_assertions) { 10 } else { 120 };
+const SCHEDULES: u64 = if cfg!(debug_assertions) { 10 } else { 80 };
 
 /// One call; its answer in words.
 type Call = fn(&World<'_>, &VcpuToken) -> String;

@@ -78,6 +78,11 @@ fn an_unshare_published_before_the_tlbi_is_found() {
 }
 
 #[test]
+fn a_missing_dsb_before_the_tlbi_is_found() {
+    finds(Bug::None, Barriers::NoneBefore, &[UNSHARE, HAMMER], &["I3"]);
+}
+
+#[test]
 fn a_missing_dsb_between_the_two_tlbis_is_found() {
     finds(Bug::None, Barriers::NoneBetween, &[UNSHARE, HAMMER], &["I3"]);
 }

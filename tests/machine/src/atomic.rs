@@ -3,6 +3,7 @@
 //! It has the interface of `core`'s atomic, of which it takes the place in code under test, and the layout of a plain word.
 
 use crate::step::{Kind, primitive};
+use crate::stores;
 use core::sync::atomic::{AtomicU64 as Word, Ordering};
 
 /// [`core::sync::atomic::AtomicU64`], each access to which is a primitive.
@@ -25,6 +26,7 @@ impl AtomicU64 {
     /// Writes it.
     pub fn store(&self, value: u64, ordering: Ordering) {
         primitive(Kind::Store);
+        stores::made(self.address(), self.peek());
         self.0.store(value, ordering);
     }
 
@@ -66,6 +68,15 @@ impl AtomicU64 {
     /// Where it lies, for accesses that nobody else can meet: those are no primitives.
     pub const fn as_ptr(&self) -> *mut u64 {
         self.0.as_ptr()
+    }
+
+    fn address(&self) -> usize {
+        core::ptr::from_ref(self).addr()
+    }
+
+    /// What a table walker reads: an earlier value, as long as the store that ended it was not waited for.
+    pub(crate) fn walked(&self) -> u64 {
+        stores::seen(self.address(), self.peek())
     }
 
     /// What it holds, not as a primitive: for the machine itself.

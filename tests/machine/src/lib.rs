@@ -20,8 +20,8 @@
 //! primitives: a shared word read or written, a frame filled, an access through a TLB, a TLBI, a DSB, a lock taken or given up.
 //!
 //! # Limits
-//! Words are sequentially consistent: a store is seen at once by every CPU and walker, so a missing `DSB ISHST` or
-//! a weak atomic ordering goes unnoticed here (loom finds the latter). An access and the translation it uses are one primitive.
+//! Software sees every store at once, in one order, so a weak atomic ordering goes unnoticed here (loom finds those); only walkers may
+//! see stores late, until a DSB. An access and the translation it uses are one primitive.
 
 pub mod atomic;
 pub mod lock;
@@ -30,6 +30,7 @@ pub mod memory;
 pub mod schedule;
 pub mod smmu;
 pub mod step;
+mod stores;
 pub mod tlb;
 pub mod walk;
 

@@ -3,6 +3,7 @@
 use crate::memory::Memory;
 use crate::smmu::Stream;
 use crate::step::{Kind, primitive, violation};
+use crate::stores;
 use crate::tlb::{Cached, Tlb, What};
 use crate::walk::{Fault, Regime, walk};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -150,9 +151,15 @@ impl Machine {
         self.broadcast(by, vmid, What::All);
     }
 
-    /// `DSB ISH` by CPU `by`: the invalidations it issued are complete everywhere.
-    pub fn dsb_ish(&self, by: usize) {
+    /// `DSB ISHST` by CPU `by`: every walker sees its stores.
+    pub fn dsb_ishst(&self, by: usize) {
         primitive(Kind::Dsb);
+        stores::complete(by);
+    }
+
+    /// `DSB ISH` by CPU `by`: every walker sees its stores, and the invalidations it issued are complete everywhere.
+    pub fn dsb_ish(&self, by: usize) {
+        self.dsb_ishst(by);
         for tlb in &self.cpus {
             hold(tlb).complete(by);
         }

@@ -22,6 +22,11 @@ impl Frame {
         Self([const { AtomicU64::new(0) }; WORDS])
     }
 
+    /// Its words, as software reads and writes them.
+    pub fn words(&self) -> &[AtomicU64; WORDS] {
+        &self.0
+    }
+
     /// Word `index` modulo 512, seen from outside of the machine: no primitive.
     pub fn peek(&self, index: usize) -> u64 {
         self.0[index % WORDS].peek()
@@ -30,6 +35,11 @@ impl Frame {
     /// Writes it likewise.
     pub fn poke(&self, index: usize, value: u64) {
         self.0[index % WORDS].poke(value);
+    }
+
+    /// Word `index` modulo 512, as a table walker reads it.
+    pub(crate) fn walked(&self, index: usize) -> u64 {
+        self.0[index % WORDS].walked()
     }
 
     /// Zeroes the frame; others may run before and half-way.

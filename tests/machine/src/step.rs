@@ -6,6 +6,7 @@
 //! Whether another actor runs is drawn here, so a step that goes on costs next to nothing. Long runs of one kind (a
 //! page filled word by word) are thinned out: the 9th and later in a row count only each 64th time.
 
+use crate::stores::Store;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
@@ -96,6 +97,8 @@ pub(crate) struct State {
     pub(crate) fail_at: Option<u64>,
     pub(crate) found: Vec<String>,
     pub(crate) notes: BTreeMap<&'static str, u64>,
+    /// Of each actor, those that walkers may not see yet.
+    pub(crate) stores: [Vec<Store>; MAX_ACTORS],
 }
 
 /// How many actors a schedule can have, the one that starts the others included.
@@ -119,6 +122,7 @@ impl State {
             fail_at,
             found: Vec::new(),
             notes: BTreeMap::new(),
+            stores: [const { Vec::new() }; MAX_ACTORS],
         }
     }
 
@@ -155,7 +159,7 @@ pub(crate) fn with<T>(f: impl FnOnce(&mut State) -> T) -> T {
     STATE.with_borrow_mut(f)
 }
 
-fn is_loud() -> bool {
+pub(crate) fn is_loud() -> bool {
     QUIET.get() == 0 && with(|state| state.loud)
 }
 

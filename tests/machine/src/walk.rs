@@ -18,6 +18,7 @@
 //! | 12..=47 | address: of the next table, or of the memory (low bits within a block count as 0) |
 
 use crate::memory::Memory;
+use crate::stores;
 use tenure_abi::Pfn;
 
 /// The registers that say which tables are walked.
@@ -98,6 +99,7 @@ pub(crate) fn walk(
     if number >> regime.frame_bits() != 0 {
         return Err(Fault::AddressSize);
     }
+    stores::advance();
     let start = regime.start().ok_or(Fault::AddressSize)?;
     let (mut level, mut table, mut index) = match from {
         Some(step) => (step.level, step.table, number >> shift(step.level) & 0x1ff),
@@ -106,7 +108,7 @@ pub(crate) fn walk(
     };
     loop {
         let frame = Pfn::new(table + (index >> 9)).ok().and_then(|pfn| memory.frame(pfn)).ok_or(Fault::External)?;
-        let raw = frame.peek((index & 0x1ff) as usize);
+        let raw = frame.walked((index & 0x1ff) as usize);
         if raw & 1 == 0 {
             return Err(Fault::Translation(level));
         }

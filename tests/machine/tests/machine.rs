@@ -175,6 +175,36 @@ fn a_lost_update_is_found_and_made_again_by_its_number() {
     assert!(again.found.is_some_and(|again| again.schedule == found.schedule));
 }
 
+/// One CPU takes guest frame 3 away, with a `DSB ISHST` first or without, while another reads it; whether that can still be used then.
+fn stale_walk(waits: bool) -> Option<Vec<String>> {
+    let scenario = move || {
+        let machine = machine();
+        loudly(|| {
+            shuttle::thread::scope(|scope| {
+                scope.spawn(|| {
+                    machine.memory().frame(pfn(RAM + 2)).unwrap().words()[3].store(0, Relaxed);
+                    if waits {
+                        machine.dsb_ishst(0);
+                    }
+                    machine.tlbi_vmalls12e1is(0, VMID);
+                    machine.dsb_ish(0);
+                });
+                scope.spawn(|| (0..4).for_each(|_| drop(machine.load(SECOND, gfn(3), 7))));
+            });
+        });
+        if !machine.cached().is_empty() {
+            violation("a translation outlived its invalidation");
+        }
+    };
+    explore(Plan::new(1, 1000, 2), scenario).found.map(|found| found.what)
+}
+
+#[test]
+fn a_walker_may_see_a_store_late_until_it_was_waited_for() {
+    assert!(stale_walk(false).is_some());
+    assert_eq!(stale_walk(true), None);
+}
+
 #[test]
 fn a_panic_is_a_violation() {
     let outcome = explore(Plan::new(1, 10, 0), || assert_eq!(1, 2, "numbers differ"));
