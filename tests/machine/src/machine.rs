@@ -28,6 +28,8 @@ pub struct Access {
 }
 
 /// Memory, CPUs and devices.
+///
+/// CPUs are numbered as the actors that run on them ([`actor`](crate::step::actor)): a DSB waits for the stores of that actor.
 #[derive(Debug)]
 pub struct Machine {
     memory: Memory,

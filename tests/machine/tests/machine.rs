@@ -6,7 +6,7 @@ use tenure_abi::{AddressWidth, FrameRange, Gfn, Pfn};
 use tenure_machine::atomic::AtomicU64;
 use tenure_machine::schedule::loudly;
 use tenure_machine::smmu::Stream;
-use tenure_machine::step::violation;
+use tenure_machine::step::{actor, violation};
 use tenure_machine::{Fault, Machine, Plan, Regime, Seat, explore};
 
 /// First frame of RAM; the root table.
@@ -184,12 +184,16 @@ fn stale_walk(waits: bool) -> Option<Vec<String>> {
                 scope.spawn(|| {
                     machine.memory().frame(pfn(RAM + 2)).unwrap().words()[3].store(0, Relaxed);
                     if waits {
-                        machine.dsb_ishst(0);
+                        machine.dsb_ishst(actor());
                     }
-                    machine.tlbi_vmalls12e1is(0, VMID);
-                    machine.dsb_ish(0);
+                    machine.tlbi_vmalls12e1is(actor(), VMID);
+                    machine.dsb_ish(actor());
                 });
-                scope.spawn(|| (0..4).for_each(|_| drop(machine.load(SECOND, gfn(3), 7))));
+                scope.spawn(|| {
+                    for _ in 0..4 {
+                        let _ = machine.load(SECOND, gfn(3), 7);
+                    }
+                });
             });
         });
         if !machine.cached().is_empty() {
