@@ -110,10 +110,11 @@ impl Machine {
         let vmid = regime.vmid();
         if tlb.hit(vmid, number).is_none() {
             let mut steps = Vec::new();
-            let leaf = walk(&self.memory, regime, number, tlb.nearest(vmid, number), &mut steps);
+            let (from, fate) = tlb.nearest(vmid, number).unzip();
+            let leaf = walk(&self.memory, regime, number, from, &mut steps);
             match leaf {
                 Ok(leaf) => {
-                    if tlb.learn(vmid, leaf, &steps) {
+                    if tlb.learn(vmid, leaf, &steps, fate.unwrap_or_default()) {
                         violation(format!("guest frame {number:#x} of VMID {vmid}: TLB conflict, break before make"));
                     }
                 }

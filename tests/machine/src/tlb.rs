@@ -36,8 +36,26 @@ impl Entry {
 struct Remembered {
     vmid: u16,
     entry: Entry,
+    leaving: Option<Leaving>,
+}
+
+/// An entry on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Leaving {
     /// The CPU whose DSB makes it go.
-    leaving: Option<usize>,
+    by: usize,
+    /// Whether everything of the VMID goes, so what is made from it does too.
+    all: bool,
+}
+
+/// What becomes of an entry that is made from another: it goes with it where everything of the VMID goes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Fate(Option<Leaving>);
+
+impl Remembered {
+    fn fate(&self) -> Fate {
+        Fate(self.leaving.filter(|leaving| leaving.all))
+    }
 }
 
 /// A translation in a TLB, for checks.
@@ -82,25 +100,24 @@ impl Tlb {
         if combined.is_some() {
             return combined;
         }
-        let leaf = self.0.iter().filter(mine).find_map(|r| match r.entry {
-            Entry::Stage2(leaf) => Some(leaf),
+        let (leaf, fate) = self.0.iter().filter(mine).find_map(|r| match r.entry {
+            Entry::Stage2(leaf) => Some((leaf, r.fate())),
             _ => None,
         })?;
-        self.keep(vmid, Entry::Combined(leaf));
+        self.keep(vmid, Entry::Combined(leaf), fate.0);
         Some(leaf)
     }
 
-    /// The table nearest to the leaf from which a walk may start.
-    pub(crate) fn nearest(&self, vmid: u16, number: u64) -> Option<Step> {
-        let steps = self.0.iter().filter(|r| r.vmid == vmid && r.entry.covers(number));
+    /// The table nearest to the leaf from which a walk may start, and what becomes of that walk's findings.
+    pub(crate) fn nearest(&self, vmid: u16, number: u64) -> Option<(Step, Fate)> {
+        let here = self.0.iter().filter(|r| r.vmid == vmid && r.entry.covers(number));
+        let steps = here.filter_map(|r| if let Entry::Table(step) = r.entry { Some((step, r.fate())) } else { None });
         // Of several at one level the oldest: the least comfortable choice.
-        steps
-            .filter_map(|r| if let Entry::Table(step) = r.entry { Some(step) } else { None })
-            .reduce(|best, step| if step.level > best.level { step } else { best })
+        steps.reduce(|best, next| if next.0.level > best.0.level { next } else { best })
     }
 
     /// Remembers a walk. Answers whether it contradicts what is remembered: break before make was not kept.
-    pub(crate) fn learn(&mut self, vmid: u16, leaf: Leaf, steps: &[Step]) -> bool {
+    pub(crate) fn learn(&mut self, vmid: u16, leaf: Leaf, steps: &[Step], fate: Fate) -> bool {
         let conflict = self.0.iter().any(|r| match r.entry {
             Entry::Stage2(old) if r.vmid == vmid => {
                 let apart = old.first + old.frames <= leaf.first || leaf.first + leaf.frames <= old.first;
@@ -109,16 +126,16 @@ impl Tlb {
             _ => false,
         });
         for &step in steps {
-            self.keep(vmid, Entry::Table(step));
+            self.keep(vmid, Entry::Table(step), fate.0);
         }
-        self.keep(vmid, Entry::Stage2(leaf));
+        self.keep(vmid, Entry::Stage2(leaf), fate.0);
         conflict
     }
 
-    fn keep(&mut self, vmid: u16, entry: Entry) {
-        let known = |r: &Remembered| r.vmid == vmid && r.entry == entry && r.leaving.is_none();
+    fn keep(&mut self, vmid: u16, entry: Entry, leaving: Option<Leaving>) {
+        let known = |r: &Remembered| r.vmid == vmid && r.entry == entry && r.leaving == leaving;
         if !self.0.iter().any(known) {
-            self.0.push(Remembered { vmid, entry, leaving: None });
+            self.0.push(Remembered { vmid, entry, leaving });
         }
     }
 
@@ -130,13 +147,13 @@ impl Tlb {
                 _ => false,
             };
             if named {
-                r.leaving = Some(by);
+                r.leaving = Some(Leaving { by, all: what == What::All });
             }
         }
     }
 
     pub(crate) fn complete(&mut self, by: usize) {
-        self.0.retain(|r| r.leaving != Some(by));
+        self.0.retain(|r| r.leaving.is_none_or(|leaving| leaving.by != by));
     }
 
     /// Every translation that could still be used.
