@@ -119,7 +119,7 @@ fn reclaim(rig: &mut Rig) -> Result<bool, Error> {
 /// A guest's call that is made again where the image would rewind it.
 fn guest(rig: &Rig, call: GuestCall) -> Result<bool, Error> {
     match rig.call(call) {
-        GuestOutcome::Reply([0, 1 | 2 | 3 | 4, ..]) | GuestOutcome::ReplyAndStop([0, ..], _) => Ok(false),
+        GuestOutcome::Reply([0, 1..=4, ..]) | GuestOutcome::ReplyAndStop([0, ..], _) => Ok(false),
         GuestOutcome::Rewind => Err(Error::Retry),
         other => panic!("{call:?}: {other:?}"),
     }
