@@ -8,6 +8,7 @@
 //! | `platform` | the hardware, at every page of a claim: untouched or unproven, twice |
 //! | `no_blocks` | a whole hypervisor, where regions cannot be split |
 //! | `tables` | a VM's table pages run out: none, one too few, exactly enough |
+//! | `retries` | another CPU takes a region's lock at any step of any call, or touches and takes what it can |
 //! | `window` | a page given for tables is out of reach |
 //!
 //! Each runs with the failure at its first possible point, then the second, and so on until nothing fails any more. After
@@ -20,5 +21,6 @@ mod locks;
 mod no_blocks;
 mod platform;
 mod pool;
+mod retries;
 mod tables;
 mod window;

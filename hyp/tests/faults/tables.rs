@@ -23,7 +23,7 @@ struct Case {
     takes: u64,
 }
 
-#[allow(clippy::unnecessary_wraps)] // One operation among others that can fail.
+#[allow(clippy::unnecessary_wraps)] // One of several of this form.
 fn nothing(_: &mut Rig) -> Outcome {
     Ok(0)
 }
