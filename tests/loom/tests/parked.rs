@@ -61,6 +61,32 @@ fn a_parked_region_is_nobody_elses_until_it_is_settled() {
 }
 
 #[test]
+fn whole_regions_that_come_back_are_scrubbed_before_they_are_claimed_again() {
+    model("park_of_a_lock_word", None, || {
+        let world = World::new();
+        world.go(Transition::HostDonateHyp, 0, 8, Identity::NONE).unwrap();
+        world.bytes(5, |bytes| *bytes = SECRET);
+        let other = Arc::clone(&world);
+        let thread = spawn(move || {
+            let Ok(mut claim) = other.tracker.claim(Transition::HypDonateHost, pages(0, 8), Identity::NONE) else {
+                return false;
+            };
+            claim.park();
+            other.bytes(5, |bytes| *bytes = 0);
+            claim.commit(PageSize::Size4K);
+            true
+        });
+        // Refused until the other is done; then all regions of the lock word are seen as they were published.
+        if let Ok(claim) = world.tracker.claim(Transition::HostShareHyp, pages(0, 8), Identity::NONE) {
+            world.bytes(5, |bytes| assert_eq!(*bytes, 0, "claimed unscrubbed"));
+            claim.commit(PageSize::Size4K);
+        }
+        thread.join().unwrap();
+        world.settled();
+    });
+}
+
+#[test]
 fn a_parked_claim_that_is_dropped_leaves_what_was() {
     model("park_and_drop", None, || {
         let world = guests_pages();
