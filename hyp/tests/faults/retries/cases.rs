@@ -84,9 +84,11 @@ fn dying(rig: &mut Rig) {
     rig.kill();
 }
 
+/// A dying VM without memory, whose table pages lie in three regions.
 fn empty(rig: &mut Rig) {
     dying(rig);
     while reclaim(rig) == Ok(false) {}
+    assert_eq!(rig.el2.vm_topup(rig.vm, pfns(PAGES[0], 4)), Ok(4));
 }
 
 fn donate(rig: &mut Rig) -> Result<bool, Error> {
