@@ -108,6 +108,30 @@ fn a_parked_claim_that_is_dropped_leaves_what_was() {
 }
 
 #[test]
+fn who_ends_a_parked_claim_takes_no_lock_from_the_next() {
+    for finish in [true, false] {
+        model(if finish { "lock_after_park" } else { "lock_after_drop" }, None, move || {
+            let world = guests_pages();
+            world.go(Transition::GuestShareHost, 0, 2, guest(1, 0x40)).unwrap();
+            let other = Arc::clone(&world);
+            let thread = spawn(move || {
+                if let Ok(mut claim) = other.tracker.claim(Transition::ReclaimShared, pages(0, 2), guest(1, 0x40)) {
+                    claim.park();
+                    if finish {
+                        claim.commit(PageSize::Size4K);
+                    }
+                }
+                // The region may be the other thread's already: then this waits for it.
+                other.host_fault(3);
+            });
+            world.host_fault(2);
+            thread.join().unwrap();
+            world.settled();
+        });
+    }
+}
+
+#[test]
 fn forced_reclaim_and_the_guests_own_gift_scrub_once() {
     model("two_reclaims", None, || {
         let world = guests_pages();
