@@ -30,6 +30,20 @@ fn a_reclaimed_page_is_scrubbed_before_the_host_sees_it() {
 }
 
 #[test]
+fn a_reclaimed_region_is_scrubbed_before_the_host_sees_it() {
+    model("park_of_a_region", None, || {
+        let world = World::new();
+        world.go(Transition::HostDonateGuest, 4, 4, guest(1, 0x40)).unwrap();
+        let other = Arc::clone(&world);
+        let thread = spawn(move || other.go(Transition::ReclaimOwned, 4, 4, guest(1, 0x40)));
+        world.host_fault(6);
+        let reclaimed = thread.join().unwrap();
+        let expected = if reclaimed.is_ok() { Kind::HostExclusive } else { Kind::GuestExclusive };
+        assert_eq!(world.settled()[4..8], [expected; 4]);
+    });
+}
+
+#[test]
 fn a_parked_region_is_nobody_elses_until_it_is_settled() {
     model("park_against_claim", None, || {
         let world = guests_pages();
