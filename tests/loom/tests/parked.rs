@@ -30,6 +30,20 @@ fn a_reclaimed_page_is_scrubbed_before_the_host_sees_it() {
 }
 
 #[test]
+fn a_reclaimed_region_is_scrubbed_before_the_host_sees_it() {
+    model("park_of_a_region", None, || {
+        let world = World::new();
+        world.go(Transition::HostDonateGuest, 4, 4, guest(1, 0x40)).unwrap();
+        let other = Arc::clone(&world);
+        let thread = spawn(move || other.go(Transition::ReclaimOwned, 4, 4, guest(1, 0x40)));
+        world.host_fault(6);
+        let reclaimed = thread.join().unwrap();
+        let expected = if reclaimed.is_ok() { Kind::HostExclusive } else { Kind::GuestExclusive };
+        assert_eq!(world.settled()[4..8], [expected; 4]);
+    });
+}
+
+#[test]
 fn a_parked_region_is_nobody_elses_until_it_is_settled() {
     model("park_against_claim", None, || {
         let world = guests_pages();
@@ -105,6 +119,30 @@ fn a_parked_claim_that_is_dropped_leaves_what_was() {
         assert_eq!(kinds[..2], [Kind::GuestExclusive; 2]);
         assert_eq!(kinds[2] == Kind::HypExclusive, donated.is_ok());
     });
+}
+
+#[test]
+fn who_ends_a_parked_claim_takes_no_lock_from_the_next() {
+    for finish in [true, false] {
+        model(if finish { "lock_after_park" } else { "lock_after_drop" }, None, move || {
+            let world = guests_pages();
+            world.go(Transition::GuestShareHost, 0, 2, guest(1, 0x40)).unwrap();
+            let other = Arc::clone(&world);
+            let thread = spawn(move || {
+                if let Ok(mut claim) = other.tracker.claim(Transition::ReclaimShared, pages(0, 2), guest(1, 0x40)) {
+                    claim.park();
+                    if finish {
+                        claim.commit(PageSize::Size4K);
+                    }
+                }
+                // The region may be the other thread's already: then this waits for it.
+                other.host_fault(3);
+            });
+            world.host_fault(2);
+            thread.join().unwrap();
+            world.settled();
+        });
+    }
 }
 
 #[test]
