@@ -1,5 +1,6 @@
 //! `El2` on a hosted board: what hosts and guests can and cannot do, down to their stage-2 tables.
 
+mod contradictions;
 mod guests;
 mod hostile;
 mod lifecycle;

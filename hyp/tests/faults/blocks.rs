@@ -23,6 +23,13 @@ const LIFE: &[Call] = &[
     (HypDonateHost, 200, 700, None),
     (HypDonateHost, 10, 190, None),
     (HypDonateHost, 900, 610, None),
+    // A claim of a whole region whose pages came in two steps.
+    (HostDonateHyp, 1536, 100, None),
+    (HostDonateHyp, 1636, 412, None),
+    (HypDonateHost, 1536, 512, None),
+    (HostShareGuest, 1536, 100, None),
+    (HostShareGuest, 1636, 412, None),
+    (HostUnshareGuest, 1536, 512, None),
     // Rows with content work: a region at a time, always with a block in reserve.
     (HostDonateGuest, 0, 512, Some(0x1000)),
     (HostDonateGuest, 512, 512, Some(0x1200)),

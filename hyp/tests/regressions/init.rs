@@ -11,10 +11,12 @@ use tenure_test_board::{Board, DEVICE, END, OWN, RAM, REGIONS, el2_with_tables, 
 #[test]
 fn nothing_that_el2_maps_is_left_to_the_host() {
     let aliases = |rig: &Rig| {
+        let host = rig.board.leaves(rig.el2.host_context().root().number());
         for number in RAM..END {
             let pfn = Pfn::new(number).unwrap();
             if rig.board.table(pfn).is_some() {
                 let pinned = matches!(rig.state(number), PageState::Shared { owner: Owner::Host, .. });
+                assert!(pinned || !host.contains_key(&number), "{number:#x}");
                 assert_eq!(rig.touch(number), pinned, "{number:#x}");
             }
         }
@@ -24,7 +26,12 @@ fn nothing_that_el2_maps_is_left_to_the_host() {
         rig.touch(page);
     }
     aliases(&rig);
+    // Given when the host has them mapped, in a block and in pages.
     rig.donate(HOST, GFN, 3);
+    rig.el2.vm_topup(rig.vm, pfns(HOST + 600, 3)).unwrap();
+    aliases(&rig);
+    rig.touch(HOST + 603);
+    rig.el2.vm_topup(rig.vm, pfns(HOST + 603, 2)).unwrap();
     aliases(&rig);
     rig.sound();
     rig.kill();

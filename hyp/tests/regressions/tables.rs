@@ -1,10 +1,12 @@
 //! Stage-2 tables of guests and host across sizes.
 
+use std::sync::{Arc, Mutex};
 use tenure_abi::PageSize::{Size2M, Size4K};
 use tenure_abi::pkvm::GuestCall;
 use tenure_abi::service::{Prot, VmKind};
 use tenure_abi::{PageSize, Pfn};
 use tenure_test_board::rig::{GFN, HOST, ROOT, RUN_PAGE, Rig, gfn, gfns};
+use tenure_test_board::watch::Step;
 use tenure_test_board::{OWN, RAM, pfns};
 
 fn hardware_size(rig: &Rig, page: u64) -> PageSize {
@@ -122,6 +124,24 @@ fn a_borrowers_leaves_are_not_recorded() {
     assert_eq!((host_leaf(&rig, HOST + 1), hardware_size(&rig, HOST)), (Some(Size4K), Size4K));
     assert_eq!(rig.el2.share_guest(rig.vm, pfns(HOST, 512), gfn(GFN), Prot::R), Ok(512));
     assert_eq!((host_leaf(&rig, HOST + 1), hardware_size(&rig, HOST)), (Some(Size4K), Size4K));
+    rig.sound();
+}
+
+/// RS-23: the size is recorded with the new owner, so another CPU that has the region right after does not matter.
+#[test]
+fn the_recorded_size_needs_no_second_lock() {
+    let rig = Rig::protected();
+    let (el2, elsewhere) = (rig.el2, Arc::new(Mutex::new(None)));
+    let guard = Arc::clone(&elsewhere);
+    rig.board.watch(move |step| {
+        if step == Step::Publish {
+            *guard.lock().unwrap() = el2.tracker().lock_region(Pfn::new(HOST).unwrap()).ok();
+        }
+    });
+    rig.donate(HOST, GFN, 512);
+    rig.board.unwatch();
+    assert!(elsewhere.lock().unwrap().take().is_some(), "another CPU had the region while the guest's leaf was made");
+    assert_eq!(hardware_size(&rig, HOST), Size2M);
     rig.sound();
 }
 

@@ -11,7 +11,7 @@ pub mod watch;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, RwLock};
+use std::sync::{Mutex, OnceLock, RwLock};
 use tenure_abi::{AddressWidth, Error, FrameRange, Located, Pfn};
 use tenure_arch::lock::SpinLock;
 use tenure_arch::stage2::Table;
@@ -34,7 +34,8 @@ pub const DEVICE: u64 = 0x9000;
 
 /// The machine under an [`El2`] in a test.
 pub struct Board {
-    pages: Box<[Table]>,
+    /// Each page from its first use on; until then it is zero.
+    pages: Box<[OnceLock<Box<Table>>]>,
     attached: Mutex<BTreeSet<u64>>,
     hidden: Mutex<BTreeSet<u64>>,
     watcher: RwLock<Option<Watcher>>,
@@ -49,9 +50,7 @@ pub struct Board {
 impl Board {
     /// A board with zeroed RAM. It lives for ever, as boards do.
     pub fn new() -> &'static Self {
-        let pages = Box::<[Table]>::new_zeroed_slice(usize::try_from(REGIONS * 512).unwrap());
-        // SAFETY: a table is 512 atomic words, for which zero is a value. Pages nobody touches cost no memory this way.
-        let pages = unsafe { pages.assume_init() };
+        let pages = (0..REGIONS * 512).map(|_| OnceLock::new()).collect();
         Box::leak(Box::new(Self {
             pages,
             attached: Mutex::default(),
@@ -63,19 +62,22 @@ impl Board {
         }))
     }
 
-    fn page(&self, pfn: Pfn) -> &Table {
-        let index = usize::try_from(pfn.number() - RAM).unwrap();
-        &self.pages[index]
+    fn cell(&self, pfn: u64) -> &OnceLock<Box<Table>> {
+        &self.pages[usize::try_from(pfn - RAM).unwrap()]
+    }
+
+    fn page(&self, pfn: u64) -> &Table {
+        self.cell(pfn).get_or_init(|| Box::new(Table::new()))
     }
 
     /// Reads a word of a page, as whoever may.
     pub fn read(&self, pfn: u64, word: usize) -> u64 {
-        self.page(Pfn::new(pfn).unwrap()).load(word)
+        self.cell(pfn).get().map_or(0, |page| page.load(word))
     }
 
     /// Writes a word of a page, as whoever may.
     pub fn write(&self, pfn: u64, word: usize, value: u64) {
-        self.page(Pfn::new(pfn).unwrap()).store(word, value);
+        self.page(pfn).store(word, value);
     }
 
     /// How many pages are attached at EL2.
@@ -89,12 +91,12 @@ impl Board {
     }
 }
 
-// SAFETY: pages are part of the value and never move; a `Table` can only be accessed atomically.
+// SAFETY: pages are boxes of the value and never move; a `Table` can only be accessed atomically.
 unsafe impl Window for Board {
     fn table(&self, pfn: Pfn) -> Option<&Table> {
         let own = pfn.number().wrapping_sub(RAM) < OWN;
         let hidden = self.hidden.lock().unwrap().contains(&pfn.number());
-        (!hidden && (own || self.is_attached(pfn))).then(|| self.page(pfn))
+        (!hidden && (own || self.is_attached(pfn))).then(|| self.page(pfn.number()))
     }
 }
 
@@ -132,7 +134,9 @@ unsafe impl Hardware for Board {
         self.step(Step::Scrub(pfn));
         assert!(!self.is_attached(pfn), "{pfn:?} scrubbed while mapped at EL2");
         self.scrubs.fetch_add(1, Relaxed);
-        self.page(pfn).fill(0);
+        if let Some(page) = self.cell(pfn.number()).get() {
+            page.fill(0);
+        }
     }
 
     fn prepare_for_guest(&self, pfn: Pfn) {

@@ -176,7 +176,7 @@ fn counts_raised_by_two_are_both_counted() {
 
 #[test]
 fn three_claims_in_a_ring_end() {
-    model("three_claims", Some(4), || {
+    model("three_claims", Some(3), || {
         let world = World::new();
         let (second, third) = (Arc::clone(&world), Arc::clone(&world));
         let second = spawn(move || second.go(Transition::HostShareHyp, 3, 2, NONE));

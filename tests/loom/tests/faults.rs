@@ -128,7 +128,7 @@ fn the_hardware_size_a_fault_records_survives_a_commit() {
 
 #[test]
 fn two_who_take_and_one_who_faults_agree() {
-    model("fault_against_two_claims", Some(3), || {
+    model("fault_against_two_claims", Some(2), || {
         let world = shared_page();
         let (guest_side, host_side) = (Arc::clone(&world), Arc::clone(&world));
         let guest_side =

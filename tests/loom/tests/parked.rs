@@ -30,6 +30,20 @@ fn a_reclaimed_page_is_scrubbed_before_the_host_sees_it() {
 }
 
 #[test]
+fn a_reclaimed_region_is_scrubbed_before_the_host_sees_it() {
+    model("park_of_a_region", None, || {
+        let world = World::new();
+        world.go(Transition::HostDonateGuest, 4, 4, guest(1, 0x40)).unwrap();
+        let other = Arc::clone(&world);
+        let thread = spawn(move || other.go(Transition::ReclaimOwned, 4, 4, guest(1, 0x40)));
+        world.host_fault(6);
+        let reclaimed = thread.join().unwrap();
+        let expected = if reclaimed.is_ok() { Kind::HostExclusive } else { Kind::GuestExclusive };
+        assert_eq!(world.settled()[4..8], [expected; 4]);
+    });
+}
+
+#[test]
 fn a_parked_region_is_nobody_elses_until_it_is_settled() {
     model("park_against_claim", None, || {
         let world = guests_pages();
@@ -61,6 +75,32 @@ fn a_parked_region_is_nobody_elses_until_it_is_settled() {
 }
 
 #[test]
+fn whole_regions_that_come_back_are_scrubbed_before_they_are_claimed_again() {
+    model("park_of_a_lock_word", None, || {
+        let world = World::new();
+        world.go(Transition::HostDonateHyp, 0, 8, Identity::NONE).unwrap();
+        world.bytes(5, |bytes| *bytes = SECRET);
+        let other = Arc::clone(&world);
+        let thread = spawn(move || {
+            let Ok(mut claim) = other.tracker.claim(Transition::HypDonateHost, pages(0, 8), Identity::NONE) else {
+                return false;
+            };
+            claim.park();
+            other.bytes(5, |bytes| *bytes = 0);
+            claim.commit(PageSize::Size4K);
+            true
+        });
+        // Refused until the other is done; then all regions of the lock word are seen as they were published.
+        if let Ok(claim) = world.tracker.claim(Transition::HostShareHyp, pages(0, 8), Identity::NONE) {
+            world.bytes(5, |bytes| assert_eq!(*bytes, 0, "claimed unscrubbed"));
+            claim.commit(PageSize::Size4K);
+        }
+        thread.join().unwrap();
+        world.settled();
+    });
+}
+
+#[test]
 fn a_parked_claim_that_is_dropped_leaves_what_was() {
     model("park_and_drop", None, || {
         let world = guests_pages();
@@ -79,6 +119,30 @@ fn a_parked_claim_that_is_dropped_leaves_what_was() {
         assert_eq!(kinds[..2], [Kind::GuestExclusive; 2]);
         assert_eq!(kinds[2] == Kind::HypExclusive, donated.is_ok());
     });
+}
+
+#[test]
+fn who_ends_a_parked_claim_takes_no_lock_from_the_next() {
+    for finish in [true, false] {
+        model(if finish { "lock_after_park" } else { "lock_after_drop" }, None, move || {
+            let world = guests_pages();
+            world.go(Transition::GuestShareHost, 0, 2, guest(1, 0x40)).unwrap();
+            let other = Arc::clone(&world);
+            let thread = spawn(move || {
+                if let Ok(mut claim) = other.tracker.claim(Transition::ReclaimShared, pages(0, 2), guest(1, 0x40)) {
+                    claim.park();
+                    if finish {
+                        claim.commit(PageSize::Size4K);
+                    }
+                }
+                // The region may be the other thread's already: then this waits for it.
+                other.host_fault(3);
+            });
+            world.host_fault(2);
+            thread.join().unwrap();
+            world.settled();
+        });
+    }
 }
 
 #[test]

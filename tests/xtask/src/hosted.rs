@@ -1,5 +1,7 @@
 //! The suite of hosted tests: every crate of the workspace, on the machine that runs us.
 
+use std::process::Command;
+
 use crate::command::{self, BUILD_LIMIT};
 use crate::libtest;
 use crate::progress::Step;
@@ -24,7 +26,12 @@ pub(crate) fn all(run: &mut Run<'_>, step: &Step) -> Vec<Case> {
 pub(crate) fn cargo_test(workspace: &Workspace, step: &Step, log: &str, arguments: &[&str]) -> Vec<Case> {
     let mut cargo = workspace.cargo();
     cargo.args(["test", "--no-fail-fast"]).args(arguments);
-    let done = match command::run(&mut cargo, BUILD_LIMIT, Some(&workspace.log(log)), |line| step.note(line)) {
+    tests_of(workspace, step, log, &mut cargo)
+}
+
+/// The cases of a command that runs tests as `cargo test` does.
+pub(crate) fn tests_of(workspace: &Workspace, step: &Step, log: &str, cargo: &mut Command) -> Vec<Case> {
+    let done = match command::run(cargo, BUILD_LIMIT, Some(&workspace.log(log)), |line| step.note(line)) {
         Ok(done) => done,
         Err(error) => return vec![Case::fail(format!("{log}_tests_start"), format!("{error:#}"))],
     };

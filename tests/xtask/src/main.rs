@@ -24,6 +24,7 @@ mod json;
 mod kernels;
 mod libtest;
 mod linux;
+mod models;
 mod oracle;
 mod plugin;
 mod progress;

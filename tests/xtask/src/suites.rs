@@ -9,7 +9,7 @@ use crate::progress::Step;
 use crate::report::{Case, Ran};
 use crate::setup::Setup;
 use crate::workspace::Workspace;
-use crate::{bench, builds, firmware, hosted, linux, oracle};
+use crate::{bench, builds, firmware, hosted, linux, models, oracle};
 
 /// When a suite runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "hosted", tier: Tier::Quick, run: |run, step| model(run, step, hosted::all) },
     Suite { name: "builds", tier: Tier::Full, run: |run, step| builds::all(run.workspace, run.setup, step) },
     Suite { name: "oracle", tier: Tier::Full, run: |run, step| model(run, step, oracle::all) },
+    Suite { name: "loom", tier: Tier::Full, run: models::loom },
     Suite { name: "firmware", tier: Tier::Full, run: firmware::all },
     Suite { name: "linux", tier: Tier::Full, run: linux::all },
     Suite { name: "figures", tier: Tier::Full, run: |run, _| bench::limits(&bench::measure(run.workspace, run.setup)) },

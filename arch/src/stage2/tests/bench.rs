@@ -1,9 +1,10 @@
 //! What the tests stand on: an arena of table pages, a page supply that counts, and a TLB that checks.
 
 use crate::pages::{TablePages, TableStack};
-use crate::stage2::{Attributes, Descriptor, Geometry, Lookup, Stage2, descriptor_frame};
+use crate::stage2::table::ENTRIES;
+use crate::stage2::{Attributes, Descriptor, Geometry, Lookup, Stage2, Table, descriptor_frame};
 use crate::tlb::{Stage2Tlb, Vttbr};
-use crate::window::{Arena, Window};
+use crate::window::Window;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::boxed::Box;
 use std::sync::Mutex;
@@ -11,7 +12,18 @@ use std::vec::Vec;
 use tenure_abi::{AddressWidth, FrameRange, Gfn, Pfn};
 
 pub(super) const PAGES: usize = 64;
-pub(super) type Pages = Arena<PAGES>;
+/// Of how many entries of a fresh page one is dirty.
+const EVERY: usize = if cfg!(miri) { 61 } else { 1 };
+/// An arena on the heap, page by page: Miri looks at all that a reference spans whenever one is made.
+pub(super) struct Pages(Vec<Table>);
+
+// SAFETY: the pages are part of the value and never move, and a `Table` can only be accessed atomically.
+unsafe impl Window for Pages {
+    fn table(&self, pfn: Pfn) -> Option<&Table> {
+        self.0.get(usize::try_from(pfn.number().checked_sub(BASE)?).ok()?)
+    }
+}
+
 pub(super) const RWX: Attributes = Attributes::NORMAL_RWX;
 /// Frame of the arena's first page.
 const BASE: u64 = 0x4_0000;
@@ -133,14 +145,15 @@ pub(super) struct Bench {
 impl Bench {
     /// With `pages` pages in the supply.
     pub(super) fn new(bits: u8, pages: usize) -> Self {
-        let arena: &'static Pages = Box::leak(Box::new(Arena::new(Pfn::new(BASE).unwrap()).unwrap()));
+        let arena: &'static Pages = Box::leak(Box::new(Pages((0..PAGES).map(|_| Table::new()).collect())));
         let geometry = Geometry::new(AddressWidth::new(bits).unwrap()).unwrap();
         let root = pfns(BASE, geometry.root_tables());
         let mut stack = TableStack::new(arena);
         for i in 0..pages {
-            let page = arena.frame(root.count() as usize + i).unwrap();
+            let page = root.first().checked_add(root.count() + i as u64).unwrap();
             // Dirty on purpose: whoever takes a page zeroes it.
-            arena.table(page).unwrap().fill(u64::MAX);
+            let dirty = arena.table(page).unwrap();
+            (0..ENTRIES).step_by(EVERY).for_each(|i| dirty.store(i, u64::MAX));
             stack.push(page).unwrap();
         }
         // SAFETY: the arena is new, and single-threaded tests make one call at a time.

@@ -41,9 +41,14 @@ fn expected() -> BTreeMap<&'static str, [Option<Error>; 15]> {
     ])
 }
 
+/// Of how many cases one is tried.
+const EVERY: usize = if cfg!(miri) { 13 } else { 1 };
+
 fn each_case(mut check: impl FnMut(&'static str, Transition, Option<Error>, TestTracker)) {
-    for (name, path) in states() {
-        for (op, error) in Transition::ALL.into_iter().zip(expected()[name]) {
+    for (row, (name, path)) in states().into_iter().enumerate() {
+        let cases = Transition::ALL.into_iter().zip(expected()[name]).enumerate();
+        // Another column in each row.
+        for (_, (op, error)) in cases.filter(|(column, _)| (row + column).is_multiple_of(EVERY)) {
             let t = tracker();
             for &step in &path {
                 t.go(step, PAGE, 1, guest(ME.0, ME.1)).unwrap();
@@ -116,15 +121,19 @@ fn forced_reclaim_of_a_page_that_moved_meanwhile_is_told_to_look_again() {
 
 #[test]
 fn counters_stop_at_their_maximum() {
+    // Miri takes too long to go all the way to the maximum.
+    const PINS: u32 = if cfg!(miri) { 20 } else { 0xffff };
     let t = tracker();
     t.go(HostShareHyp, PAGE, 1, Identity::NONE).unwrap();
-    for _ in 0..0xffff {
+    for _ in 0..PINS {
         t.go(HypPin, PAGE, 1, Identity::NONE).unwrap();
     }
-    let before = t.snapshot();
-    assert_eq!(t.go(HypPin, PAGE, 1, Identity::NONE).unwrap_err().error, Error::Saturated);
-    assert_eq!(t.snapshot(), before);
-    for _ in 0..0xffff {
+    if PINS == 0xffff {
+        let before = t.snapshot();
+        assert_eq!(t.go(HypPin, PAGE, 1, Identity::NONE).unwrap_err().error, Error::Saturated);
+        assert_eq!(t.snapshot(), before);
+    }
+    for _ in 0..PINS {
         t.go(HypUnpin, PAGE, 1, Identity::NONE).unwrap();
     }
     t.go(HostUnshareHyp, PAGE, 1, Identity::NONE).unwrap();

@@ -46,12 +46,14 @@ impl Space {
     }
 
     /// The end of one region and the start of the next: all pages of the first but the last, that one, and the first of
-    /// the next. A guest sees them at frames that lie to each other as the pages do, so that a whole region can be one 2 MiB leaf.
-    pub fn boundary(name: &'static str, kind: VmKind, pins: u16) -> Self {
-        let at = |first| vec![Span { first, count: REGION - 1 }, Span { first: first + REGION - 1, count: 1 }];
-        let (mut units, mut places) = (at(FREE + REGION), at(4 * REGION));
-        units.extend(singles(FREE + 2 * REGION, 1));
-        places.extend(singles(5 * REGION, 1));
+    /// the next; with `both`, the rest of the next too. A guest sees them at frames that lie to each other as the pages do, so that
+    /// a whole region can be one 2 MiB leaf.
+    pub fn boundary(name: &'static str, kind: VmKind, pins: u16, both: bool) -> Self {
+        let around = |edge: u64| {
+            let parts = [(edge - REGION, REGION - 1), (edge - 1, 1), (edge, 1), (edge + 1, REGION - 1)];
+            parts.into_iter().take(if both { 4 } else { 3 }).map(|(first, count)| Span { first, count }).collect()
+        };
+        let (units, places) = (around(FREE + 2 * REGION), around(5 * REGION));
         Self { name, units, places, vms: guests(&[kind]), pins, mappings: 1 }
     }
 
