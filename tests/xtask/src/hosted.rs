@@ -10,7 +10,7 @@ use crate::suites::Run;
 use crate::workspace::Workspace;
 
 /// Packages whose tests are slow without optimisation; the suite of that name runs them.
-const ELSEWHERE: [&str; 1] = ["tenure-oracle"];
+const ELSEWHERE: [&str; 2] = ["tenure-oracle", "tenure-concurrent"];
 
 /// `cargo test` of the workspace with all features; each test is a case.
 pub(crate) fn all(run: &mut Run<'_>, step: &Step) -> Vec<Case> {
