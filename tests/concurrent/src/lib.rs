@@ -3,11 +3,13 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `hardware` | the machine as the `Hardware` of an `El2` |
-//! | `world` | an `El2` with one guest, and accesses by host, device and guest that are checked as they happen |
+//! | `world` | an `El2` with two guests, ready for actors |
+//! | `access` | accesses by host, device and guests, checked as they happen |
 //! | `actors` | the operations whose pairs are explored |
 //! | `check` | what must hold when all are done |
 //! | `arch`, `hyp` (crates) | the product's sources, copied, with each access to a table or record a primitive of the machine; the copy of `hyp` can be given one of some ordering bugs |
 
+mod access;
 pub mod actors;
 mod check;
 pub mod hardware;
