@@ -83,12 +83,14 @@ mod tests {
 
     #[test]
     fn what_was_filled_compares_equal_and_every_change_is_found() {
+        // Under Miri, some changes.
+        const EVERY: usize = if cfg!(miri) { 41 } else { 1 };
         for len in [0, 1, 7, 8, 9, 100, 512] {
             let cells: Vec<AtomicU64> = (0..len).map(|_| AtomicU64::new(0)).collect();
             let first = Entry::from_bits(0x1234_0040);
             fill(&cells, first, Entry::GFN_STEP);
             assert_eq!(first_difference(&cells, first, Entry::GFN_STEP), None);
-            for i in 0..len {
+            for i in (0..len).step_by(EVERY) {
                 let old = load(&cells[i]);
                 store(&cells[i], old ^ 1 << 40);
                 assert_eq!(first_difference(&cells, first, Entry::GFN_STEP), Some(i));
