@@ -1,5 +1,6 @@
 //! The suites that look for what no run of the program shows: other orders, other schedules, undefined behaviour.
 
+use std::process::Command;
 use std::time::Duration;
 
 use crate::command;
@@ -40,6 +41,49 @@ pub(crate) fn concurrent(run: &mut Run<'_>, step: &Step) -> Vec<Case> {
             };
             cases.push(Case::of(format!("every_pair_of_operations_{}", extra.join("_").replace("--", "")), result));
         }
+    }
+    cases
+}
+
+/// What Miri runs in every full run, with all its checks; the rest, without aliasing checks, only at length.
+///
+/// A reference to a page of 512 cells is tagged anew for each of them where aliasing is checked: tests over whole tables would take hours.
+const MIRI: [(&str, &[&str]); 3] = [
+    ("abi", &["-p", "tenure-abi"]),
+    ("arch", &["-p", "tenure-arch", "--lib", "--", "--skip", "stage2"]),
+    ("hyp", &["-p", "tenure-hyp", "--lib", "--", "tracker::lock", "tracker::entry", "tracker::cells"]),
+];
+const MIRI_LONG: [(&str, &[&str]); 3] = [
+    ("arch_stage2", &["-p", "tenure-arch", "--lib", "stage2"]),
+    ("hyp_tracker", &["-p", "tenure-hyp", "--lib"]),
+    ("hyp_el2", &["-p", "tenure-hyp", "--features", "el2", "--test", "el2"]),
+];
+
+/// The unsafe code under Miri, if there is a nightly toolchain that has it.
+pub(crate) fn miri(run: &mut Run<'_>, step: &Step) -> Vec<Case> {
+    let there = Command::new("rustup").args(["run", "nightly", "cargo", "miri", "--version"]).output();
+    if !there.is_ok_and(|output| output.status.success()) {
+        let reason = "no Miri: run `rustup toolchain install nightly -c miri,rust-src`";
+        return vec![Case::skip("miri", reason)];
+    }
+    let flags = |aliasing: bool| match aliasing {
+        // Memory that trackers borrow for ever is leaked by the tests on purpose.
+        true => "-Zmiri-ignore-leaks",
+        false => "-Zmiri-ignore-leaks -Zmiri-disable-stacked-borrows",
+    };
+    let long = MIRI_LONG.iter().filter(|_| run.long).map(|test| (test, flags(false)));
+    let all: Vec<_> = MIRI.iter().map(|test| (test, flags(true))).chain(long).collect();
+    let mut cases = Vec::new();
+    for ((name, arguments), flags) in all {
+        let mut cargo = Command::new("rustup");
+        cargo.current_dir(run.workspace.path("")).args(["run", "nightly", "cargo", "miri", "test"]).args(*arguments);
+        // What cargo sets for the toolchain that runs us would be taken for nightly's.
+        for variable in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTC", "RUSTFLAGS"] {
+            cargo.env_remove(variable);
+        }
+        cargo.env("MIRIFLAGS", flags).env("CARGO_TARGET_DIR", run.workspace.target("miri"));
+        let found = tests_of(run.workspace, step, &format!("miri-{name}"), &mut cargo);
+        cases.extend(found.into_iter().map(|case| Case { name: format!("miri_{name}::{}", case.name), ..case }));
     }
     cases
 }

@@ -1,5 +1,5 @@
-//! The suite of the oracle: its own tests, and the tracker in lock-step with the specification, optimised, because a
-//! million operations are the point.
+//! The suite of the oracle: its own tests, the tracker in lock-step with the specification, and every call from every reachable
+//! state of small machines; optimised, because millions of operations are the point.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use crate::hosted::cargo_test;
 use crate::progress::Step;
 use crate::report::Case;
 use crate::suites::Run;
+use crate::workspace::Workspace;
 
 const PACKAGE: &str = "tenure-oracle";
 /// Operations of one run; with `--long` a hundred times as many.
@@ -27,14 +28,21 @@ pub(crate) fn all(run: &mut Run<'_>, step: &Step) -> Vec<Case> {
     let (operations, limit) = if run.long { (OPERATIONS * 100, LONG_LIMIT) } else { (OPERATIONS, BUILD_LIMIT) };
     let name = format!("tracker_in_lock_step_for_{operations}_operations");
     step.note(&name);
+    let result = program(workspace, step, "oracle-run", &["--ops", &operations.to_string(), "--seed", SEED], limit);
+    cases.push(Case::of(name, result));
+    let long: &[&str] = if run.long { &["--long"] } else { &[] };
+    let result = program(workspace, step, "oracle-exhaustive", long, limit);
+    cases.push(Case::of("every_call_from_every_reachable_state_of_small_machines", result));
+    cases
+}
+
+/// Runs one of the oracle's programs to its end.
+fn program(workspace: &Workspace, step: &Step, name: &str, arguments: &[&str], limit: Duration) -> Result<(), String> {
     let mut cargo = workspace.cargo();
-    cargo.args(["run", "--quiet", "--release", "-p", PACKAGE, "--bin", "oracle-run", "--"]);
-    cargo.args(["--ops", &operations.to_string(), "--seed", SEED]);
-    let result = match command::run(&mut cargo, limit, Some(&workspace.log("oracle-run")), |line| step.note(line)) {
+    cargo.args(["run", "--quiet", "--release", "-p", PACKAGE, "--bin", name, "--"]).args(arguments);
+    match command::run(&mut cargo, limit, Some(&workspace.log(name)), |line| step.note(line)) {
         Ok(done) if done.ok() => Ok(()),
         Ok(done) => Err(format!("{}\n{}", done.ended, done.tail(30))),
         Err(error) => Err(format!("{error:#}")),
-    };
-    cases.push(Case::of(name, result));
-    cases
+    }
 }

@@ -44,6 +44,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "builds", tier: Tier::Full, run: |run, step| builds::all(run.workspace, run.setup, step) },
     Suite { name: "oracle", tier: Tier::Full, run: |run, step| model(run, step, oracle::all) },
     Suite { name: "loom", tier: Tier::Full, run: models::loom },
+    Suite { name: "miri", tier: Tier::Full, run: models::miri },
     Suite { name: "concurrent", tier: Tier::Full, run: models::concurrent },
     Suite { name: "firmware", tier: Tier::Full, run: firmware::all },
     Suite { name: "linux", tier: Tier::Full, run: linux::all },

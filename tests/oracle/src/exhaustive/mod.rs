@@ -1,7 +1,7 @@
 //! Every reachable state of a small machine, and every call from each.
 //!
 //! Random calls find what is likely; this finds what is left. A [`Space`] says which pages, guests and calls there are and where
-//! counting stops; [`explore`] then makes every call from every state that calls can reach, to EL2 on a board and to the
+//! counting stops; [`explore()`] then makes every call from every state that calls can reach, to EL2 on a board and to the
 //! specification, and compares answers and states.
 //!
 //! EL2 cannot be copied, so the exploration walks: a call that changes the state moves on to the new one, and where all calls
@@ -12,7 +12,7 @@
 //! |---|---|
 //! | [`space`] | the machines: pages, guests, calls, caps |
 //! | [`state`] | a state as a number |
-//! | [`explore`] | the walk |
+//! | [`mod@explore`] | the walk |
 //! | [`map`] | states, what was tried in each, and the way to the next |
 
 pub mod explore;
