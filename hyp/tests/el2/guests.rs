@@ -119,3 +119,40 @@ fn calls_that_are_not_offered_say_so() {
     let beyond = [0xc600_0003, 1 << 40, 0, 0];
     assert_eq!(rig.el2.guest_call(token, beyond), refused(Error::Invalid));
 }
+
+#[test]
+fn common_calls_take_the_fast_path_and_no_others() {
+    let rig = Rig::protected();
+    let base = GFN & !511;
+    rig.donate(HOST, base, 512).unwrap();
+    rig.donate(HOST + 512, base + 512, 3).unwrap();
+    let fast = |function: u64, page: u64, granules: u64, reserved: u64| {
+        rig.el2.guest_call_fast(rig.vcpu.as_ref().unwrap(), [function, page << 12, granules, reserved])
+    };
+    let (share, unshare) = (0xc600_0003, 0xc600_0004);
+    // A 2 MiB leaf in one call, then single pages in it and beside it, asked for as 0 and as 1.
+    assert_eq!(fast(share, base, 512, 0), Some([0, 512, 0, 0]));
+    assert_eq!(fast(unshare, base, 512, 0), Some([0, 512, 0, 0]));
+    rig.call(GuestCall::MemShare(gfns(base + 7, 1)));
+    for (page, granules) in [(base + 8, 0), (base + 511, 1), (base + 512, 0), (base + 514, 1)] {
+        assert_eq!(fast(share, page, granules, 0), Some([0, 1, 0, 0]), "{page:#x}");
+        assert!(rig.touch(HOST + (page - base)));
+        assert_eq!(fast(unshare, page, granules, 0), Some([0, 1, 0, 0]), "{page:#x}");
+        assert!(!rig.touch(HOST + (page - base)));
+    }
+    for (function, page, granules, reserved) in [
+        (share, base + 7, 0, 0),     // Shared already.
+        (unshare, base + 8, 0, 0),   // Not shared.
+        (share, base, 512, 0),       // Mixed by now.
+        (share, base + 512, 512, 0), // No leaf of that size.
+        (share, base + 8, 2, 0),
+        (share, base + 8, 0, 1),
+        (share, base + 515, 0, 0), // Nothing there.
+        (0xc600_0002, base + 8, 0, 0),
+        (0xc600_0005, base + 8, 0, 0),
+    ] {
+        assert_eq!(fast(function, page, granules, reserved), None, "{function:x} {page:#x} {granules} {reserved}");
+    }
+    assert_eq!(rig.el2.guest_call_fast(rig.vcpu.as_ref().unwrap(), [share, ((base + 8) << 12) + 8, 0, 0]), None);
+    rig.sound();
+}
