@@ -65,12 +65,12 @@ impl<B: BlockSource> Tracker<'_, B> {
                 if let Some(n) = audit.kinds.get_mut(kind as usize) {
                     *n += pages;
                 }
-                entry.is_well_formed() && fits_guest_width(entry)
+                entry.is_well_formed() && fits_guest_width(entry, pages)
             }
             None => false,
         };
         if !word.is_mixed() {
-            return count(word.entry(), REGION_PAGES) & fits_guest_width(word.entry_at(REGION_PAGES - 1));
+            return count(word.entry(), REGION_PAGES);
         }
         let Some(block) = self.block_of(word) else {
             return false;
@@ -118,6 +118,7 @@ impl<B: BlockSource> Tracker<'_, B> {
     }
 }
 
-fn fits_guest_width(entry: Entry) -> bool {
-    entry.guest().is_none_or(|(_, gfn)| gfn.number() < AddressWidth::GUEST_MAX.frames())
+/// Whether `pages` gfns from the entry's stay in its field: past it they would count up in the pins.
+fn fits_guest_width(entry: Entry, pages: u64) -> bool {
+    entry.guest().is_none_or(|(_, gfn)| gfn.number() + pages <= AddressWidth::GUEST_MAX.frames())
 }

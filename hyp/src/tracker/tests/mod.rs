@@ -1,5 +1,6 @@
 //! What the tracker promises, on memory of a few regions.
 
+mod audit;
 mod matrix;
 mod ranges;
 mod regions;
