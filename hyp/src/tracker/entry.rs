@@ -293,13 +293,18 @@ mod tests {
     }
 
     #[test]
-    fn quarantine_remembers_owner_and_reason() {
+    fn quarantine_remembers_owner_gfn_and_reason() {
         let slot = VmSlot::new(9).unwrap();
-        let id = Identity::guest(slot, Gfn::new(0x42).unwrap()).unwrap();
+        let gfns = [0, 0x42, AddressWidth::GUEST_MAX.frames() - 1].map(|gfn| Gfn::new(gfn).unwrap());
         for reason in QuarantineReason::ALL {
-            let entry = Entry::new(Kind::GuestExclusive, id).quarantined(reason);
-            assert_eq!(entry.state(), PageState::Quarantined { was: Owner::Guest(slot), reason });
-            assert!(entry.is_well_formed());
+            for (kind, gfn) in
+                gfns.into_iter().flat_map(|gfn| [(Kind::GuestExclusive, gfn), (Kind::GuestSharedHost, gfn)])
+            {
+                let entry = Entry::new(kind, Identity::guest(slot, gfn).unwrap()).quarantined(reason);
+                assert_eq!(entry.state(), PageState::Quarantined { was: Owner::Guest(slot), reason });
+                assert_eq!(entry.guest(), Some((slot, gfn)));
+                assert!(entry.is_well_formed());
+            }
             let entry = Entry::HOST.quarantined(reason);
             assert_eq!(entry.state(), PageState::Quarantined { was: Owner::Host, reason });
         }
