@@ -127,8 +127,9 @@ macro_rules! errnos {
 }
 
 errnos! {
-    EPERM = 1, ENOENT = 2, EIO = 5, E2BIG = 7, EAGAIN = 11, ENOMEM = 12, EFAULT = 14, EBUSY = 16,
-    EEXIST = 17, EINVAL = 22, EOPNOTSUPP = 95, EHWPOISON = 133,
+    EPERM = 1, ENOENT = 2, EINTR = 4, EIO = 5, ENXIO = 6, E2BIG = 7, EBADF = 9, EAGAIN = 11, ENOMEM = 12,
+    EACCES = 13, EFAULT = 14, EBUSY = 16, EEXIST = 17, ENODEV = 19, EINVAL = 22, ENOTTY = 25, ESPIPE = 29,
+    EOPNOTSUPP = 95, EHWPOISON = 133,
 }
 
 impl core::fmt::Debug for Errno {

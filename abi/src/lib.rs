@@ -13,11 +13,13 @@
 //! | [`pkvm`] | what may a protected guest ask its hypervisor? |
 //! | [`service`] | what may the host ask Tenure at EL2? |
 //! | [`run`] | what does a vCPU tell the host when it stops? |
+//! | [`gmem`] | what do a VMM and Linux's KVM tell each other about guest memory files? |
 #![no_std]
 #![forbid(unsafe_code)]
 
 pub mod error;
 pub mod frame;
+pub mod gmem;
 pub mod owner;
 pub mod pkvm;
 pub mod run;
