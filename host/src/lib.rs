@@ -2,11 +2,14 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`gmem`] | the provider: guest memory files for host kernels and hypervisors |
 //! | `linux` (feature `linux`) | a client for Linux's KVM: VMs, guest memory, vCPUs, exits |
 #![no_std]
 
-#[cfg(all(feature = "linux", target_os = "linux"))]
+#[cfg(any(test, all(feature = "linux", target_os = "linux")))]
 extern crate std;
+
+pub mod gmem;
 
 #[cfg(all(feature = "linux", target_os = "linux"))]
 pub mod linux;

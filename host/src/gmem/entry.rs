@@ -1,0 +1,117 @@
+//! What is known of one page of a file that is backed: 8 bytes.
+//!
+//! | bits | what |
+//! |---|---|
+//! | 0 | 1: backed. A page that is not backed is the word 0 |
+//! | 1 | 0: this is an entry, not a link to a node |
+//! | 2..4 | size of the hardware's entry while assigned: 0 4K, 1 2M, 2 1G |
+//! | 4 | [`Facts::INITIALISED`] |
+//! | 5 | [`Facts::POPULATED`] |
+//! | 6 | [`Facts::ASSIGNED`] |
+//! | 7 | [`Facts::MAPPED`] |
+//! | 8 | [`Facts::POISONED`] |
+//! | 9..12 | 0 |
+//! | 12..52 | pfn |
+//! | 52..64 | 0 |
+//!
+//! Entries of neighbours that differ in nothing but consecutive pfns differ as words by 2^12 a page.
+
+use tenure_abi::{PAGE_SHIFT, PageSize, Pfn};
+
+const BACKED: u64 = 1;
+const SIZE_SHIFT: u32 = 2;
+const SIZE_MASK: u64 = 3 << SIZE_SHIFT;
+const PFN_MASK: u64 = ((1 << 40) - 1) << PAGE_SHIFT;
+
+bitflags::bitflags! {
+    /// The facts about a backed page, none of which follows from another.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub struct Facts: u64 {
+        /// Its content was made by its one initialiser: zeroed at first use, or populated.
+        const INITIALISED = 1 << 4;
+        /// Launch content was copied in and given to the platform.
+        const POPULATED = 1 << 5;
+        /// The hardware says that it is the guest's.
+        const ASSIGNED = 1 << 6;
+        /// A guest may have it mapped.
+        const MAPPED = 1 << 7;
+        /// A memory error was reported for it.
+        const POISONED = 1 << 8;
+    }
+}
+
+/// What is known of a backed page.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Entry(u64);
+
+impl Entry {
+    /// A page backed by `pfn`; `hw` counts while it is assigned.
+    pub const fn new(pfn: Pfn, facts: Facts, hw: PageSize) -> Self {
+        Self(pfn.address() & PFN_MASK | facts.bits() & Facts::all().bits() | (hw as u64) << SIZE_SHIFT | BACKED)
+    }
+
+    /// The entry in a word that is no link; `None` where nothing is backed.
+    #[inline]
+    pub(super) const fn from_word(word: u64) -> Option<Self> {
+        if word & BACKED == 0 { None } else { Some(Self(word)) }
+    }
+
+    #[inline]
+    pub(super) const fn word(self) -> u64 {
+        self.0
+    }
+
+    /// The entry of the page `pages` further on, of the same backing.
+    #[inline]
+    pub(super) const fn further(self, pages: u64) -> Self {
+        Self(self.0.wrapping_add(pages << PAGE_SHIFT))
+    }
+
+    /// The host frame.
+    ///
+    /// # Panics
+    /// Never: every number of 40 bits is a frame.
+    pub const fn pfn(self) -> Pfn {
+        match Pfn::from_address(self.0 & PFN_MASK) {
+            Ok(pfn) => pfn,
+            Err(_) => unreachable!(),
+        }
+    }
+
+    /// The facts.
+    pub const fn facts(self) -> Facts {
+        Facts::from_bits_truncate(self.0)
+    }
+
+    /// The size of the hardware's entry, while [`Facts::ASSIGNED`].
+    pub const fn hw(self) -> PageSize {
+        match (self.0 & SIZE_MASK) >> SIZE_SHIFT {
+            0 => PageSize::Size4K,
+            1 => PageSize::Size2M,
+            _ => PageSize::Size1G,
+        }
+    }
+
+    /// The same page with other facts.
+    #[must_use]
+    pub const fn with_facts(self, facts: Facts) -> Self {
+        Self(self.0 & !Facts::all().bits() | facts.bits() & Facts::all().bits())
+    }
+
+    /// The same page under a hardware entry of another size.
+    #[must_use]
+    pub const fn with_hw(self, hw: PageSize) -> Self {
+        Self(self.0 & !SIZE_MASK | (hw as u64) << SIZE_SHIFT)
+    }
+
+    /// This entry on the frame of `other`.
+    pub(super) const fn on_frame_of(self, other: Self) -> Self {
+        Self(self.0 & !PFN_MASK | other.0 & PFN_MASK)
+    }
+}
+
+impl core::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{:?} {:?} {:?}", self.pfn(), self.facts(), self.hw())
+    }
+}
