@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`gmem`] | the provider: guest memory files for host kernels and hypervisors |
+//! | [`platform`] | who enforces ownership, and the contract with it |
 //! | `linux` (feature `linux`) | a client for Linux's KVM: VMs, guest memory, vCPUs, exits |
 #![no_std]
 
@@ -10,6 +11,7 @@
 extern crate std;
 
 pub mod gmem;
+pub mod platform;
 
 #[cfg(all(feature = "linux", target_os = "linux"))]
 pub mod linux;

@@ -12,15 +12,18 @@
 //! | 8 | [`Facts::POISONED`] |
 //! | 9..12 | 0 |
 //! | 12..52 | pfn |
-//! | 52..64 | 0 |
+//! | 52..62 | slot of the guest it is assigned to, while assigned |
+//! | 62..64 | 0 |
 //!
 //! Entries of neighbours that differ in nothing but consecutive pfns differ as words by 2^12 a page.
 
-use tenure_abi::{PAGE_SHIFT, PageSize, Pfn};
+use tenure_abi::{PAGE_SHIFT, PageSize, Pfn, VmSlot};
 
 const BACKED: u64 = 1;
 const SIZE_SHIFT: u32 = 2;
 const SIZE_MASK: u64 = 3 << SIZE_SHIFT;
+const OWNER_SHIFT: u32 = 52;
+const OWNER_MASK: u64 = (VmSlot::COUNT as u64 - 1) << OWNER_SHIFT;
 const PFN_MASK: u64 = ((1 << 40) - 1) << PAGE_SHIFT;
 
 bitflags::bitflags! {
@@ -102,6 +105,47 @@ impl Entry {
     #[must_use]
     pub const fn with_hw(self, hw: PageSize) -> Self {
         Self(self.0 & !SIZE_MASK | (hw as u64) << SIZE_SHIFT)
+    }
+
+    /// A page that has just been given a frame: nothing else is known of it.
+    pub const fn backed(pfn: Pfn) -> Self {
+        Self::new(pfn, Facts::empty(), PageSize::Size4K)
+    }
+
+    /// The same page with `facts` besides.
+    #[must_use]
+    pub const fn with(self, facts: Facts) -> Self {
+        self.with_facts(self.facts().union(facts))
+    }
+
+    /// The same page without `facts`.
+    #[must_use]
+    pub const fn without(self, facts: Facts) -> Self {
+        self.with_facts(self.facts().difference(facts))
+    }
+
+    /// Whether all of `facts` hold.
+    pub const fn has(self, facts: Facts) -> bool {
+        self.facts().contains(facts)
+    }
+
+    /// Assigned to the guest in `slot`, in a hardware entry of size `hw`.
+    #[must_use]
+    pub const fn assigned_to(self, slot: VmSlot, hw: PageSize) -> Self {
+        let slot = (slot.index() as u64) << OWNER_SHIFT;
+        Self(self.0 & !OWNER_MASK | slot).with_hw(hw).with(Facts::ASSIGNED)
+    }
+
+    /// Not assigned to anybody.
+    #[must_use]
+    pub const fn unassigned(self) -> Self {
+        Self(self.0 & !OWNER_MASK).with_hw(PageSize::Size4K).without(Facts::ASSIGNED)
+    }
+
+    /// The slot of the guest it is assigned to; `None` while it is not.
+    pub fn owner(self) -> Option<VmSlot> {
+        let slot = VmSlot::new(((self.0 & OWNER_MASK) >> OWNER_SHIFT) as u16).ok()?;
+        self.has(Facts::ASSIGNED).then_some(slot)
     }
 
     /// This entry on the frame of `other`.

@@ -1,0 +1,236 @@
+//! Driving the platform over a piece: the largest entries that fit, bounded retries, and what becomes of a failure.
+//!
+//! | the platform stopped at an entry that is | giving pages to a guest | taking them from it |
+//! |---|---|---|
+//! | as before | left for the first use to assign | withdrawn |
+//! | rewritten by firmware | uninitialised again, left for the first use | withdrawn |
+//! | detached, or nobody can say | withdrawn | withdrawn |
+//!
+//! A withdrawn frame is the integrator's to keep from everybody; its offset is unbacked and reads as zeroes again.
+
+use super::claim::SIZES;
+use super::entry::{Entry, Facts};
+use super::nodes::Nodes;
+use super::pieces::{Piece, Seen};
+use super::{Env, File, FilePages};
+use crate::platform::{Content, Fault, Here, Op, Platform, Progress, Retry, Sizes};
+use tenure_abi::{AddressWidth, FrameRange, PageSize, Pfn, Run, VmHandle};
+
+/// Where a platform came to a stop for good.
+struct Stuck {
+    done: u64,
+    here: Here,
+    why: Fault,
+}
+
+impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BINDINGS> {
+    /// Gives the backed, unassigned pages of `piece` to the guest `seen`, as far as the platform lets it.
+    ///
+    ///
+    /// # Errors
+    /// The first failure; what lies behind the entry that failed was tried all the same.
+    pub(super) fn assign(&self, piece: Piece, seen: Seen, op: Op, content: Content) -> Result<(), Fault> {
+        let capabilities = self.platform.capabilities();
+        let sizes = if matches!(op, Op::Populate(_)) { capabilities.populate_sizes } else { capabilities.sizes };
+        let mut result = Ok(());
+        let mut done = 0;
+        while let Some((run, pages)) = next_run(piece, seen, done, sizes) {
+            let carry = |rest: Run, at: u64| self.platform.transfer(seen.guest, rest, op, ahead(content, done + at));
+            let stuck = self.drive(seen.guest, run, carry);
+            let good = stuck.as_ref().map_or(pages.count, |stuck| stuck.done);
+            if let Some(good) = FilePages::between(pages.first, pages.first + good) {
+                self.note(good, |entry| given(entry, seen.guest, run.hw(), op, content));
+            }
+            done += good;
+            let Some(stuck) = stuck else { continue };
+            let failed = FilePages { first: pages.first + good, count: run.hw().frames().min(pages.count - good) };
+            match stuck.here {
+                Here::AsBefore => self.lock().counts.deferred += failed.count,
+                // Firmware's corrections to a page of the guest being built are for its maker to read.
+                Here::Rewritten if matches!(op, Op::Populate(_)) => {
+                    self.note(failed, |entry| entry.with(Facts::INITIALISED));
+                }
+                Here::Rewritten => {
+                    self.note(failed, |entry| entry.without(Facts::INITIALISED));
+                    self.lock().counts.rewritten += failed.count;
+                }
+                Here::Detached | Here::Unknown => self.withdraw(failed, stuck.why),
+            }
+            result = result.and(Err(stuck.why));
+            done += failed.count;
+        }
+        result
+    }
+
+    /// Takes the detached and fenced pages of `piece` from their guest. What does not come is withdrawn.
+    pub(super) fn unassign(&self, piece: Piece, seen: Seen, op: Op, content: Content) {
+        let Some(entry) = piece.entry else { return };
+        let mut done = 0;
+        while let Some(rest) = rest_of(piece, seen, done, entry.hw()) {
+            let carry = |rest: Run, _| self.platform.transfer(seen.guest, rest, op, content);
+            let stuck = self.drive(seen.guest, rest, carry);
+            let good = stuck.as_ref().map_or(rest.frames().count(), |stuck| stuck.done);
+            let first = piece.pages.first + done;
+            if let Some(good) = FilePages::between(first, first + good) {
+                self.note(good, Entry::unassigned);
+            }
+            done += good;
+            let Some(stuck) = stuck else { continue };
+            let first = piece.pages.first + done;
+            let failed = FilePages { first, count: entry.hw().frames().min(piece.pages.end() - first) };
+            self.withdraw(failed, stuck.why);
+            done += failed.count;
+        }
+    }
+
+    /// Cuts the guest off from the assigned pages of `piece`; effective after the platform's fence. What cannot be
+    /// cut off is withdrawn.
+    pub(super) fn detach(&self, piece: Piece, seen: Seen) {
+        let Some(entry) = piece.entry else { return };
+        let mut done = 0;
+        while let Some(rest) = rest_of(piece, seen, done, entry.hw()) {
+            let Some(stuck) = self.drive(seen.guest, rest, |rest, _| self.platform.detach(seen.guest, rest)) else {
+                return;
+            };
+            done += stuck.done;
+            let first = piece.pages.first + done;
+            let failed = FilePages { first, count: entry.hw().frames().min(piece.pages.end() - first) };
+            self.withdraw(failed, stuck.why);
+            done += failed.count;
+        }
+    }
+
+    /// Splits the hardware's entries of `piece` into entries of 4 KiB.
+    ///
+    /// # Errors
+    /// Why the platform does not; entries already split stay so, which changes nobody's rights.
+    pub(super) fn split(&self, piece: Piece, seen: Seen) -> Result<(), Fault> {
+        let Some(entry) = piece.entry else { return Ok(()) };
+        let Some(run) = rest_of(piece, seen, 0, entry.hw()) else { return Ok(()) };
+        let stuck = self.drive(seen.guest, run, |rest, _| self.platform.resize(seen.guest, rest, PageSize::Size4K));
+        let good = stuck.as_ref().map_or(piece.pages.count, |stuck| stuck.done);
+        if let Some(good) = FilePages::between(piece.pages.first, piece.pages.first + good) {
+            self.note(good, |entry| entry.with_hw(PageSize::Size4K));
+        }
+        let Some(stuck) = stuck else { return Ok(()) };
+        if matches!(stuck.here, Here::Detached | Here::Unknown) {
+            let first = piece.pages.first + good;
+            let count = entry.hw().frames().min(piece.pages.end() - first);
+            self.withdraw(FilePages { first, count }, stuck.why);
+        }
+        Err(stuck.why)
+    }
+
+    /// Repeats `step` on what is left of `run` while that can help; where it came to a stop for good, if it did.
+    fn drive(&self, guest: VmHandle, run: Run, step: impl Fn(Run, u64) -> Progress) -> Option<Stuck> {
+        let (mut done, mut attempt) = (0, 0);
+        loop {
+            let rest = later(run, done)?;
+            let Progress::Stopped { done: now, here, why } = step(rest, done) else { return None };
+            // A platform that claims to have done more than it was asked for has done all.
+            done += now.min(rest.frames().count());
+            if now != 0 {
+                attempt = 0;
+            }
+            if done == run.frames().count() {
+                return None;
+            }
+            let settled = match why.retry {
+                Retry::No => false,
+                Retry::Again => true,
+                Retry::AfterKick => {
+                    self.env.flush_guests();
+                    true
+                }
+                Retry::Owed => self.platform.settle(guest).is_ok(),
+            };
+            if !settled || here == Here::Unknown || !self.env.pause(attempt) {
+                return Some(Stuck { done, here, why });
+            }
+            attempt += 1;
+        }
+    }
+
+    /// Records new facts of claimed pages.
+    pub(super) fn note(&self, pages: FilePages, change: impl Fn(Entry) -> Entry) {
+        let mut state = self.lock();
+        let super::State { nodes, index, .. } = &mut *state;
+        index.update(nodes, pages.first, pages.count, |_, entry| change(entry));
+    }
+
+    /// Takes claimed pages out of use: frames to the integrator, offsets unbacked.
+    pub(super) fn withdraw(&self, pages: FilePages, why: Fault) {
+        self.take_out(pages, |pfn, size| self.env.withdraw(pfn, size, why));
+        self.lock().counts.withdrawn += pages.count;
+    }
+
+    /// Makes claimed and prepared pages unbacked; `to` gets each frame, without the lock.
+    pub(super) fn take_out(&self, pages: FilePages, to: impl Fn(Pfn, PageSize)) {
+        let mut page = pages.first;
+        while let Some(rest) = FilePages::between(page, pages.end()) {
+            let mut state = self.lock();
+            let super::State { nodes, index, .. } = &mut *state;
+            match index.get(nodes, page) {
+                None => page += index.run(nodes, page, rest.count).1.max(1),
+                Some((_, size)) => {
+                    let mut taken = None;
+                    let count = size.frames().min(rest.count);
+                    index.remove(nodes, page, count, |entry, size| taken = Some((entry, size)));
+                    drop(state);
+                    if let Some((entry, size)) = taken {
+                        to(entry.pfn(), size);
+                    }
+                    page += count;
+                }
+            }
+        }
+    }
+}
+
+/// What an entry is after `op` succeeded.
+fn given(entry: Entry, guest: VmHandle, hw: PageSize, op: Op, content: Content) -> Entry {
+    let entry = entry.assigned_to(guest.slot(), hw);
+    let entry = if matches!(op, Op::Populate(_)) { entry.with(Facts::POPULATED) } else { entry };
+    if content == Content::Leave { entry } else { entry.with(Facts::INITIALISED) }
+}
+
+/// The content of the pages from `done` on.
+fn ahead(content: Content, done: u64) -> Content {
+    match content {
+        Content::From(pfn) => pfn.checked_add(done).map_or(Content::Zero, Content::From),
+        other => other,
+    }
+}
+
+/// What is left of `run` after `done` pages.
+fn later(run: Run, done: u64) -> Option<Run> {
+    let gfn = run.gfn().checked_add(done)?;
+    Run::new(run.frames().rest(done)?, gfn, AddressWidth::MAX, run.hw()).ok()
+}
+
+/// The pages of `piece` from `done` on as one run, whose entries have size `hw`.
+fn rest_of(piece: Piece, seen: Seen, done: u64, hw: PageSize) -> Option<Run> {
+    let frames = piece.frames()?.rest(done)?;
+    Run::new(frames, seen.gfn.checked_add(done)?, AddressWidth::MAX, hw).ok()
+}
+
+/// The pages of `piece` from `done` on that take entries of one size: the largest that fits the first of them.
+fn next_run(piece: Piece, seen: Seen, done: u64, sizes: Sizes) -> Option<(Run, FilePages)> {
+    let frames = piece.frames()?.rest(done)?;
+    let gfn = seen.gfn.checked_add(done)?;
+    let (pfn, left) = (frames.first().number(), frames.count());
+    let fits = |size: PageSize| (pfn | gfn.number()).is_multiple_of(size.frames()) && left >= size.frames();
+    let hw = SIZES.into_iter().find(|&size| sizes.has(size) && fits(size)).unwrap_or(PageSize::Size4K);
+    // A larger entry may fit from its next boundary on.
+    let limit = SIZES
+        .into_iter()
+        .filter(|&size| size > hw && sizes.has(size))
+        .filter(|size| (pfn ^ gfn.number()).is_multiple_of(size.frames()))
+        .map(|size| size.frames() - pfn % size.frames())
+        .filter(|&to_boundary| left >= to_boundary)
+        .min();
+    let count = limit.unwrap_or(left).min(left) / hw.frames() * hw.frames();
+    let frames: FrameRange<Pfn> = frames.prefix(count)?;
+    let run = Run::new(frames, gfn, AddressWidth::MAX, hw).ok()?;
+    Some((run, FilePages { first: piece.pages.first + done, count }))
+}
