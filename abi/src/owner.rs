@@ -36,7 +36,7 @@ impl VmSlot {
 /// reaches the slot's next VM.
 ///
 /// On the wire: bits 0..16 slot, 16..48 generation (never 0), 48..64 zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VmHandle {
     slot: VmSlot,
     generation: core::num::NonZeroU32,
@@ -88,7 +88,7 @@ impl VmHandle {
 pub struct Endpoint(pub u16);
 
 /// The one party that owns a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Owner {
     /// The host: the kernel that runs the VMs, and its user space.
     Host,
@@ -101,7 +101,7 @@ pub enum Owner {
 }
 
 /// A party that may touch a page it does not own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Borrower {
     /// The host borrows a guest's page.
     Host,

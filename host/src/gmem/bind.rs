@@ -8,7 +8,7 @@ use super::nodes::Nodes;
 use super::pieces::Piece;
 use super::{Env, File, FilePages, State};
 use crate::platform::{Content, Op, Phase, Platform};
-use tenure_abi::{AddressWidth, Error, FrameRange, Gfn, VmHandle};
+use tenure_abi::{AddressWidth, Error, FrameRange, Gfn, PAGE_SHIFT, VmHandle};
 
 /// Guest frames that show pages of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +119,11 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
                 Some(Err(error)) => return Err(error),
             }
         }
+    }
+
+    /// The byte offset in the file of what `guest` sees at `gfn`; `None` if it does not see the file there.
+    pub fn offset_of(&self, guest: VmHandle, gfn: Gfn) -> Option<u64> {
+        self.lock().binding(guest, gfn)?.page(gfn).map(|page| page << PAGE_SHIFT)
     }
 
     /// Calls `each` with the guest frames of every live binding that shows one of `pages`, without the lock.

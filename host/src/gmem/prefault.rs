@@ -67,7 +67,9 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
         }
         self.lock().prepare(claim.pages())?;
         self.each_piece(claim.pages(), |piece| {
-            let seen = piece.guest.filter(|_| !piece.assigned() && piece.entry.is_some());
+            // It may have been converted before the claim.
+            let waits = piece.visibility == Visibility::Private && !piece.assigned() && piece.entry.is_some();
+            let seen = piece.guest.filter(|_| waits);
             let Some(seen) = seen.filter(|seen| seen.guest == binding.guest) else { return Ok(()) };
             let content = if piece.initialised() { Content::Leave } else { Content::Zero };
             let run = seen.run(&piece).ok_or(Error::Internal)?;

@@ -25,6 +25,22 @@ pub enum Bug {
     TableReusedEarly,
     /// Scrubbing happens after the page was published to the host.
     ScrubAfterPublish,
+    /// A file's host fault handler installs the mapping after it gave up the file's lock.
+    InstalledWithoutLock,
+    /// A page's first use goes on with the visibility it saw before it claimed the page.
+    VisibilityNotComparedAgain,
+    /// A conversion removes host mappings before it claims the pages.
+    ZapBeforeClaim,
+    /// A conversion looks for references before it removes host mappings.
+    ReferencesBeforeZap,
+    /// A conversion goes on before guests' translations are gone.
+    GuestsNotFlushed,
+    /// A conversion's claim ends before the hardware's entries change.
+    ClaimEndedEarly,
+    /// Punched frames are freed before anybody is cut off from them.
+    FreedBeforeZap,
+    /// Populate goes on with the binding it saw before it claimed the page.
+    BindingNotComparedAgain,
 }
 
 thread_local! {
