@@ -12,9 +12,9 @@ use tenure_host::platform::{Capabilities, Content, ContentRules, Fault, Memory, 
 use tenure_machine::step::{Kind, Seam, fails, note, primitive, violation, wait};
 
 /// Frames there are.
-pub const FRAMES: u64 = 12;
+pub(super) const FRAMES: u64 = 12;
 /// What a frame holds that nobody has written to since somebody else had it.
-pub const JUNK: u64 = 0x6a75_6e6b;
+pub(super) const JUNK: u64 = 0x6a75_6e6b;
 
 /// One frame.
 #[derive(Clone, Copy, Debug, Default)]

@@ -18,14 +18,14 @@ use tenure_machine::step::{Kind, draw, note, primitive, violation, wait};
 /// Pages of the file.
 pub const PAGES: u64 = 4;
 /// Where each guest sees its first page.
-pub const G: u64 = 0x100;
+pub(super) const G: u64 = 0x100;
 /// What the host writes.
-pub const PUBLIC: u64 = 0x11;
+pub(super) const PUBLIC: u64 = 0x11;
 /// What a guest writes to a private page.
-pub const SECRET: u64 = 0x5ec2;
+pub(super) const SECRET: u64 = 0x5ec2;
 
 /// The file under test, with room for a few bindings.
-pub type TestFile<'h, 'n> = File<'h, Host, Host, SliceNodes<'n>, 8>;
+pub(super) type TestFile<'h, 'n> = File<'h, Host, Host, SliceNodes<'n>, 8>;
 
 /// Everything actors share.
 pub struct World<'h, 'n> {
@@ -45,7 +45,7 @@ pub struct World<'h, 'n> {
 /// If the set-up is refused.
 pub fn with_world(f: impl FnOnce(&World<'_, '_>)) {
     let host = Host::new();
-    let mut nodes = [const { Node::ZERO }; 8];
+    let mut nodes = vec![Node::ZERO; 8];
     let options = Options { initially: Visibility::Shared, tracking: Tracking::File, largest: PageSize::Size4K };
     let nodes = SliceNodes::new(&mut nodes);
     let file = File::new(FileId(1), PAGES << 12, options, &host, &host, nodes).expect("a file");
