@@ -14,7 +14,7 @@ use super::nodes::Nodes;
 use super::pieces::{Piece, Seen};
 use super::{Env, File, FilePages};
 use crate::platform::{Content, Fault, Here, Op, Platform, Progress, Retry, Sizes};
-use tenure_abi::{AddressWidth, FrameRange, PageSize, Pfn, Run, VmHandle};
+use tenure_abi::{AddressWidth, Error, FrameRange, PageSize, Pfn, Run, VmHandle};
 
 /// Where a platform came to a stop for good.
 struct Stuck {
@@ -151,8 +151,10 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
         }
     }
 
-    /// Records new facts of claimed pages.
+    /// Records new facts of claimed pages. Where a large frame's record would have to be told apart and there is no node to do
+    /// it, the whole frame is given up: nothing may be on record that is not so.
     pub(super) fn note(&self, pages: FilePages, change: impl Fn(Entry) -> Entry) {
+        self.tell_apart(pages);
         let mut state = self.lock();
         let super::State { nodes, index, .. } = &mut *state;
         index.update(nodes, pages.first, pages.count, |_, entry| change(entry));
@@ -160,8 +162,31 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
 
     /// Takes claimed pages out of use: frames to the integrator, offsets unbacked.
     pub(super) fn withdraw(&self, pages: FilePages, why: Fault) {
-        self.take_out(pages, |pfn, size| self.env.withdraw(pfn, size, why));
-        self.lock().counts.withdrawn += pages.count;
+        self.tell_apart(pages);
+        self.take_out(pages, |pfn, size| {
+            self.env.withdraw(pfn, size, why);
+            self.lock().counts.withdrawn += size.frames();
+        });
+    }
+
+    /// The index knows `pages` apart from their neighbours, or the large frames at their ends are gone.
+    fn tell_apart(&self, pages: FilePages) {
+        let mut state = self.lock();
+        let super::State { nodes, index, .. } = &mut *state;
+        if index.prepare(nodes, pages.first, pages.count).is_ok() {
+            return;
+        }
+        let ends = [pages.first, pages.end() - 1].map(|page| {
+            let size = index.get(nodes, page).map_or(1, |(_, size)| size.frames());
+            FilePages { first: page / size * size, count: size }
+        });
+        drop(state);
+        for end in ends.into_iter().filter(|end| end.common(pages) != Some(*end)) {
+            self.take_out(end, |pfn, size| {
+                self.env.withdraw(pfn, size, Fault::of(Error::NoMemory));
+                self.lock().counts.withdrawn += size.frames();
+            });
+        }
     }
 
     /// Makes claimed and prepared pages unbacked; `to` gets each frame, without the lock.

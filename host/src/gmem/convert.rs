@@ -164,15 +164,14 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
         };
         let per_page = change.rule == Rule::PerPage;
         let scramble = |piece: &Piece| {
-            if let Some(frames) =
-                piece.frames().filter(|_| per_page && content == Content::Leave && piece.initialised())
-            {
+            if let Some(frames) = piece.frames().filter(|_| per_page && content == Content::Leave && piece.workable()) {
                 self.env.scramble(frames);
             }
         };
         let _: Result<(), ()> = self.each_piece(pages, |piece| {
             match self.platform_work(&piece, change) {
                 Some((seen, Op::ToShared)) => {
+                    let content = if piece.workable() { content } else { Content::Leave };
                     self.unassign(piece, seen, Op::ToShared, content);
                     // What could not be taken from the guest is no longer there.
                     let _: Result<(), ()> = self.each_piece(piece.pages, |left| {
@@ -187,7 +186,7 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
                 }
                 None => {
                     scramble(&piece);
-                    let zero = per_page && content == Content::Zero && piece.initialised();
+                    let zero = per_page && content == Content::Zero && piece.workable();
                     if let Some(frames) = piece.frames().filter(|_| zero) {
                         self.env.zero(frames);
                     }
@@ -205,7 +204,7 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
             Visibility::Shared => piece.assigned().then_some((seen, Op::ToShared)),
             Visibility::Private => {
                 let now = self.platform.capabilities().assigns_on_conversion && seen.phase == Phase::Running;
-                (now && piece.initialised() && !piece.assigned()).then_some((seen, Op::ToPrivate))
+                (now && piece.workable() && !piece.assigned()).then_some((seen, Op::ToPrivate))
             }
         }
     }

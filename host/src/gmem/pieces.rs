@@ -39,6 +39,11 @@ impl Piece {
         self.entry.is_some_and(|entry| entry.has(Facts::ASSIGNED))
     }
 
+    /// Whether its bytes can be worked on: they are there, and the memory is sound.
+    pub(super) fn workable(&self) -> bool {
+        self.initialised() && self.entry.is_some_and(|entry| !entry.has(Facts::POISONED))
+    }
+
     /// Whether its first bytes are there.
     pub(super) fn initialised(&self) -> bool {
         self.entry.is_some_and(|entry| entry.has(Facts::INITIALISED))
