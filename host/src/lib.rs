@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`gmem`] | the provider: guest memory files for host kernels and hypervisors |
 //! | [`platform`] | who enforces ownership, and the contract with it |
-//! | `linux` (feature `linux`) | a client for Linux's KVM: VMs, guest memory, vCPUs, exits |
+//! | `linux` (feature `linux`) | a client for Linux's KVM: VMs, guest memory files, vCPUs, exits |
 #![no_std]
 
 #[cfg(any(test, all(feature = "linux", target_os = "linux")))]

@@ -1,45 +1,28 @@
-//! What is particular to arm64: the type of a VM, and the names of a vCPU's registers.
+//! What is particular to arm64: kinds of VMs, and the names of a vCPU's registers.
 //!
 //! Sources: `Documentation/virt/kvm/api.rst` (`KVM_CREATE_VM`, `KVM_SET_ONE_REG`),
 //! `arch/arm64/include/uapi/asm/kvm.h`; bit 31 of the type as Linux 7.3 has it.
 
+use tenure_abi::gmem::VmType;
 use tenure_abi::{AddressWidth, Error};
 
-/// The argument of `KVM_CREATE_VM`.
+/// The kind of a VM whose memory stays readable for the host: the width of its addresses, bits 0..8.
 ///
-/// | bits | meaning |
-/// |---|---|
-/// | 0..8 | width of guest-physical addresses in bits |
-/// | 31 | protected: the host has no access to what the guest does not share |
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VmType(u64);
-
-impl VmType {
-    const PROTECTED: u64 = 1 << 31;
-
-    /// A VM whose memory stays readable for the host.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] for addresses wider than arm64 guests can have (48 bits).
-    pub fn plain(width: AddressWidth) -> Result<Self, Error> {
-        if width > AddressWidth::GUEST_MAX {
-            return Err(Error::Invalid);
-        }
-        Ok(Self(width.bits().into()))
+/// # Errors
+/// [`Error::Invalid`] for addresses wider than arm64 guests can have (48 bits).
+pub fn plain(width: AddressWidth) -> Result<VmType, Error> {
+    if width > AddressWidth::GUEST_MAX {
+        return Err(Error::Invalid);
     }
+    Ok(VmType(width.bits().into()))
+}
 
-    /// A protected VM.
-    ///
-    /// # Errors
-    /// As [`VmType::plain`].
-    pub fn protected(width: AddressWidth) -> Result<Self, Error> {
-        Self::plain(width).map(|Self(bits)| Self(bits | Self::PROTECTED))
-    }
-
-    /// The value on the wire.
-    pub const fn to_raw(self) -> u64 {
-        self.0
-    }
+/// The kind of a protected VM: the host has no access to what the guest does not share.
+///
+/// # Errors
+/// As [`plain`].
+pub fn protected(width: AddressWidth) -> Result<VmType, Error> {
+    plain(width).map(|VmType(bits)| VmType(bits | VmType::ARM_PROTECTED.0))
 }
 
 /// A 64-bit core register of a vCPU.
@@ -80,9 +63,9 @@ mod tests {
     #[test]
     fn a_protected_type_is_bit_31_and_the_width() {
         let width = AddressWidth::new(40).unwrap();
-        assert_eq!(VmType::plain(width).unwrap().to_raw(), 40);
-        assert_eq!(VmType::protected(width).unwrap().to_raw(), 0x8000_0028);
-        assert_eq!(VmType::protected(AddressWidth::MAX), Err(Error::Invalid));
+        assert_eq!(plain(width), Ok(VmType(40)));
+        assert_eq!(protected(width), Ok(VmType(0x8000_0028)));
+        assert_eq!(protected(AddressWidth::MAX), Err(Error::Invalid));
     }
 
     #[test]

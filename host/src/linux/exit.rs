@@ -4,6 +4,8 @@
 //! nothing, so the vCPU can run again while its last exit is still being handled.
 
 use super::wire;
+use tenure_abi::gmem::{ExitReason, MmioExit};
+use zerocopy::{FromBytes, IntoBytes};
 
 /// Why a vCPU stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,33 +71,27 @@ pub enum Resume {
     Loaded(u64),
 }
 
-mod reason {
-    pub(super) const MMIO: u32 = 6;
-    pub(super) const FAIL_ENTRY: u32 = 9;
-    pub(super) const INTR: u32 = 10;
-    pub(super) const INTERNAL_ERROR: u32 = 17;
-    pub(super) const SYSTEM_EVENT: u32 = 24;
-    pub(super) const ARM_NISV: u32 = 28;
-}
-
 impl Exit {
     /// What a run page says.
     pub(super) fn decode(run: &wire::Run) -> Self {
         let payload = run.payload;
         let [first, second, ..] = payload.0;
-        match run.header.exit_reason {
-            reason::MMIO => mmio(&payload),
-            reason::INTR => Self::Interrupted,
-            reason::SYSTEM_EVENT => Self::System(system(&payload)),
-            reason::ARM_NISV => Self::Undescribed { syndrome: first, ipa: second },
-            reason @ (reason::FAIL_ENTRY | reason::INTERNAL_ERROR) => Self::Broken { reason, detail: first },
-            reason => Self::Other { reason },
+        match ExitReason(run.header.exit_reason) {
+            ExitReason::MMIO => mmio(&payload),
+            ExitReason::INTR => Self::Interrupted,
+            ExitReason::SYSTEM_EVENT => Self::System(system(&payload)),
+            ExitReason::ARM_NISV => Self::Undescribed { syndrome: first, ipa: second },
+            why @ (ExitReason::FAIL_ENTRY | ExitReason::INTERNAL_ERROR) => {
+                Self::Broken { reason: why.0, detail: first }
+            }
+            ExitReason(reason) => Self::Other { reason },
         }
     }
 }
 
 fn mmio(payload: &wire::RunPayload) -> Exit {
-    let mmio: wire::MmioExit = zerocopy::transmute!(payload.0);
+    // The payload is larger, so there is always a prefix.
+    let (mmio, _) = MmioExit::read_from_prefix(payload.as_bytes()).unwrap_or_default();
     let ipa = mmio.phys_addr;
     let len = mmio.len.min(8) as u8;
     if mmio.is_write == 0 {
@@ -119,7 +115,6 @@ fn system(payload: &wire::RunPayload) -> SystemEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use zerocopy::{FromBytes, IntoBytes};
 
     fn run(reason: u32, payload: [u64; 4]) -> Exit {
         let mut bytes = [0_u8; size_of::<wire::Run>()];

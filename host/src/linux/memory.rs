@@ -5,29 +5,22 @@
 //! cannot be read at all: the access ends the process with a signal unless the process handles it.
 
 use super::failed::Failed;
-use super::{ioctl, wire};
+use super::file::GuestFile;
 use core::ffi::c_void;
 use core::ptr::NonNull;
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::fs::MemfdFlags;
 use rustix::mm::{MapFlags, ProtFlags};
+use std::sync::Arc;
 use tenure_abi::Errno;
-
-/// `KVM_CREATE_GUEST_MEMFD` flags, as a bitmap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GmemFlags(pub u64);
-
-impl GmemFlags {
-    /// `GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED`: this process can map it and touch it.
-    pub const SHARED: Self = Self(3);
-}
+use tenure_abi::gmem::{RegionFlags, UserspaceMemoryRegion, UserspaceMemoryRegion2};
 
 /// Where the bytes come from.
 enum Backing {
     Anonymous,
     Memfd,
-    /// Kept open: a slot of the VM refers to the file.
-    Gmem(OwnedFd),
+    /// Kept open: a slot of the VM refers to the file. The mapping begins at this byte of it.
+    File(Arc<GuestFile>, u64),
 }
 
 /// An owned mapping, readable and writable, of whole pages.
@@ -70,16 +63,15 @@ impl GuestMemory {
         let fd = rustix::fs::memfd_create("guest", MemfdFlags::CLOEXEC).map_err(Failed::of("memfd_create"))?;
         rustix::fs::ftruncate(&fd, bytes as u64).map_err(Failed::of("ftruncate"))?;
         // The mapping keeps the file alive.
-        Self::new(map(&fd, bytes)?, bytes, Backing::Memfd)
+        Self::new(map(fd.as_fd(), 0, bytes)?, bytes, Backing::Memfd)
     }
 
-    /// Memory of a new `guest_memfd` of the VM `vm`, which lives until this memory is dropped.
-    pub(super) fn gmem(vm: BorrowedFd<'_>, bytes: usize, flags: GmemFlags) -> Result<Self, Failed> {
-        let mut request = wire::CreateGuestMemfd { size: bytes as u64, flags: flags.0, reserved: [0; 6] };
-        // SAFETY: this is the structure of this request, and it holds no address.
-        let fd = unsafe { ioctl::structure(vm, "KVM_CREATE_GUEST_MEMFD", wire::CREATE_GUEST_MEMFD, &mut request) }?;
-        let fd = ioctl::owned(fd);
-        Self::new(map(&fd, bytes)?, bytes, Backing::Gmem(fd))
+    /// `bytes` bytes of a guest memory file from byte `offset` on, which stays open as long as this memory lives.
+    ///
+    /// # Errors
+    /// What `mmap` says: `ENODEV` for a file that was made without [`tenure_abi::gmem::CreateFlags::MMAP`].
+    pub fn of_file(file: &Arc<GuestFile>, offset: u64, bytes: usize) -> Result<Self, Failed> {
+        Self::new(map(file.as_fd(), offset, bytes)?, bytes, Backing::File(Arc::clone(file), offset))
     }
 
     fn new(start: *mut c_void, bytes: usize, backing: Backing) -> Result<Self, Failed> {
@@ -97,12 +89,16 @@ impl GuestMemory {
         self.start.as_ptr().expose_provenance() as u64
     }
 
-    /// The `guest_memfd` behind it, if there is one.
-    pub(super) fn gmem_fd(&self) -> Option<BorrowedFd<'_>> {
-        match &self.backing {
-            Backing::Gmem(fd) => Some(fd.as_fd()),
-            Backing::Anonymous | Backing::Memfd => None,
+    /// The slot `region`, with the guest memory file behind this memory if there is one.
+    pub(super) fn backing(&self, mut region: UserspaceMemoryRegion) -> UserspaceMemoryRegion2 {
+        let mut slot = UserspaceMemoryRegion2::default();
+        if let Backing::File(file, offset) = &self.backing {
+            region.flags |= RegionFlags::GUEST_MEMFD.bits();
+            slot.guest_memfd_offset = *offset;
+            // Descriptors are not negative.
+            slot.guest_memfd = file.as_fd().as_raw_fd().unsigned_abs();
         }
+        UserspaceMemoryRegion2 { region, ..slot }
     }
 
     /// The aligned word at byte `offset`; `None` outside the mapping.
@@ -142,11 +138,11 @@ impl GuestMemory {
     }
 }
 
-/// Maps `bytes` of a file, shared.
-fn map(fd: &OwnedFd, bytes: usize) -> Result<*mut c_void, Failed> {
+/// Maps `bytes` of a file from byte `offset` on, shared.
+fn map(fd: BorrowedFd<'_>, offset: u64, bytes: usize) -> Result<*mut c_void, Failed> {
     let protection = ProtFlags::READ | ProtFlags::WRITE;
     // SAFETY: a new mapping at an address of the kernel's choice replaces nothing.
-    unsafe { rustix::mm::mmap(core::ptr::null_mut(), bytes, protection, MapFlags::SHARED, fd, 0) }
+    unsafe { rustix::mm::mmap(core::ptr::null_mut(), bytes, protection, MapFlags::SHARED, fd, offset) }
         .map_err(Failed::of("mmap"))
 }
 

@@ -1,4 +1,4 @@
-//! A client for Linux's KVM, as far as a protected arm64 guest needs it.
+//! A client for Linux's KVM: protected arm64 guests, and guest memory files on every architecture.
 //!
 //! Everything is owned: a [`Vm`] keeps the memory of its slots mapped, a [`Vcpu`] keeps its VM's memory
 //! mapped, so no guest can ever write through a slot into an address the process has reused. All types are
@@ -7,30 +7,34 @@
 //! | type | stands for |
 //! |---|---|
 //! | [`Kvm`] | `/dev/kvm` |
-//! | [`Vm`], [`VmType`] | one VM, protected or not |
+//! | [`Vm`] | one VM, protected or not |
+//! | [`GuestFile`] | a guest memory file, of any library's VM |
 //! | [`GuestMemory`] | an owned mapping that backs a slot |
-//! | [`Vcpu`], [`Register`] | one virtual CPU |
+//! | [`Vcpu`] | one virtual CPU |
 //! | [`Exit`], [`Resume`] | why a vCPU stopped, and how it goes on |
 //! | [`Failed`] | which call failed, with which errno |
 //!
-//! Constants and structures come from the kernel's `include/uapi/linux/kvm.h` and
-//! `arch/arm64/include/uapi/asm/kvm.h`, see `wire`.
+//! [`request`] has the bare requests about guest memory, for VMs and vCPUs of other libraries; [`arm64`] what only that
+//! architecture has. Constants and structures are those of `tenure_abi::gmem`; the few that only this client needs stand
+//! in `wire`.
 
-mod arm64;
+pub mod arm64;
 mod exit;
 mod failed;
+mod file;
 mod ioctl;
 mod kvm;
 mod memory;
+pub mod request;
 mod vcpu;
 mod vm;
 mod wire;
 
-pub use arm64::{Register, VmType};
 pub use exit::{Exit, Resume, SystemEvent};
 pub use failed::Failed;
-pub use kvm::{Capability, Kvm};
-pub use memory::{GmemFlags, GuestMemory};
+pub use file::{GuestFile, Refused};
+pub use kvm::Kvm;
+pub use memory::GuestMemory;
 pub use vcpu::Vcpu;
 pub use vm::Vm;
 
@@ -41,4 +45,5 @@ const _: () = {
     shared::<Vm>();
     shared::<Vcpu>();
     shared::<GuestMemory>();
+    shared::<GuestFile>();
 };

@@ -8,11 +8,13 @@ use super::{ioctl, wire};
 use core::mem::offset_of;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno as RustixErrno;
 use rustix::mm::{MapFlags, ProtFlags};
 use std::sync::Arc;
 use tenure_abi::Errno;
+use tenure_abi::gmem::MmioExit;
+use tenure_abi::gmem::ioctl::RUN;
 
 /// The mapping of a vCPU's `struct kvm_run`.
 struct RunPage {
@@ -117,11 +119,11 @@ impl Vcpu {
     /// The caller has set `running`.
     fn run_alone(&self, resume: Resume) -> Result<Exit, Failed> {
         if let Resume::Loaded(value) = resume {
-            let data = const { offset_of!(wire::Run, payload) + offset_of!(wire::MmioExit, data) };
+            let data = const { offset_of!(wire::Run, payload) + offset_of!(MmioExit, data) };
             // SAFETY: the field lies inside the mapping, is aligned to 8 bytes, and no other thread touches the page.
             unsafe { self.page.start.as_ptr().byte_add(data).cast::<u64>().write_volatile(value.to_le()) };
         }
-        match ioctl::run(&self.fd, wire::RUN) {
+        match ioctl::run(&self.fd, RUN) {
             Ok(()) => {}
             Err(RustixErrno::INTR) => return Ok(Exit::Interrupted),
             Err(errno) => return Err(Failed::of("KVM_RUN")(errno)),
@@ -129,5 +131,11 @@ impl Vcpu {
         // SAFETY: the page is mapped, large enough and aligned; any bytes are a valid `Run`, and it is copied.
         let run = unsafe { self.page.start.as_ptr().read_volatile() };
         Ok(Exit::decode(&run))
+    }
+}
+
+impl AsFd for Vcpu {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }

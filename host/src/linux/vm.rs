@@ -1,13 +1,14 @@
 //! One VM, and the memory of its slots.
 
 use super::failed::Failed;
-use super::kvm::{Capability, check};
-use super::memory::{GmemFlags, GuestMemory};
+use super::memory::GuestMemory;
 use super::vcpu::Vcpu;
-use super::{ioctl, wire};
-use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use super::{GuestFile, ioctl, request, wire};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use tenure_abi::gmem::ioctl::CREATE_VCPU;
+use tenure_abi::gmem::{Capability, CreateFlags, UserspaceMemoryRegion};
 use tenure_abi::{AddressWidth, Errno, FrameRange, Gfn};
 
 /// What a VM and its vCPUs own together; the last of them to go unmaps the memory.
@@ -33,15 +34,16 @@ impl Vm {
     /// # Errors
     /// What `KVM_CHECK_EXTENSION` says.
     pub fn check(&self, capability: Capability) -> Result<u32, Failed> {
-        check(self.shared.fd.as_fd(), capability)
+        request::check_extension(self, capability)
     }
 
     /// New memory of a `guest_memfd` of this VM, mapped into this process.
     ///
     /// # Errors
     /// What `KVM_CREATE_GUEST_MEMFD` or `mmap` say.
-    pub fn create_gmem(&self, bytes: usize, flags: GmemFlags) -> Result<Arc<GuestMemory>, Failed> {
-        GuestMemory::gmem(self.shared.fd.as_fd(), bytes, flags).map(Arc::new)
+    pub fn create_gmem(&self, bytes: usize, flags: CreateFlags) -> Result<Arc<GuestMemory>, Failed> {
+        let file = Arc::new(GuestFile::create(self, bytes as u64, flags)?);
+        GuestMemory::of_file(&file, 0, bytes).map(Arc::new)
     }
 
     /// Gives the guest `memory` from frame `first` on, in slot `slot`.
@@ -55,7 +57,9 @@ impl Vm {
         if slots.contains_key(&slot) {
             return Err(Failed::new("slot", Errno::EEXIST));
         }
-        self.set_region(region, memory.gmem_fd().map(|fd| fd.as_raw_fd().unsigned_abs()))?;
+        let region = memory.backing(region);
+        // SAFETY: `slots` keeps the memory mapped as long as the VM or one of its vCPUs exists.
+        unsafe { request::set_region(self, &region) }?;
         slots.insert(slot, Arc::clone(memory));
         Ok(())
     }
@@ -69,41 +73,11 @@ impl Vm {
         if !slots.contains_key(&slot) {
             return Err(Failed::new("slot", Errno::ENOENT));
         }
-        let none =
-            wire::UserspaceMemoryRegion { slot, flags: 0, guest_phys_addr: 0, memory_size: 0, userspace_addr: 0 };
-        self.set_region(none, None)?;
+        let none = UserspaceMemoryRegion { slot, ..UserspaceMemoryRegion::default() };
+        // SAFETY: nothing is shown to the guest.
+        unsafe { request::set_user_memory_region(self, &none) }?;
         slots.remove(&slot);
         Ok(())
-    }
-
-    /// Sets a slot; memory named in `region` is kept mapped by the caller's entry in `slots`.
-    fn set_region(&self, mut region: wire::UserspaceMemoryRegion, gmem: Option<u32>) -> Result<(), Failed> {
-        let Some(guest_memfd) = gmem else {
-            // SAFETY: this is the structure of this request; its address is that of a `GuestMemory` which `slots` keeps
-            // alive as long as the VM or one of its vCPUs exists.
-            return unsafe {
-                ioctl::structure(
-                    &self.shared.fd,
-                    "KVM_SET_USER_MEMORY_REGION",
-                    wire::SET_USER_MEMORY_REGION,
-                    &mut region,
-                )
-            }
-            .map(drop);
-        };
-        region.flags |= wire::MEM_GUEST_MEMFD;
-        let mut region2 =
-            wire::UserspaceMemoryRegion2 { region, guest_memfd_offset: 0, guest_memfd, pad1: 0, pad2: [0; 14] };
-        // SAFETY: as above.
-        unsafe {
-            ioctl::structure(
-                &self.shared.fd,
-                "KVM_SET_USER_MEMORY_REGION2",
-                wire::SET_USER_MEMORY_REGION2,
-                &mut region2,
-            )
-        }
-        .map(drop)
     }
 
     /// Creates vCPU `id`, initialised: the processor type of this machine, with PSCI, powered on only if it is the first.
@@ -112,7 +86,7 @@ impl Vm {
     /// What `KVM_CREATE_VCPU`, `KVM_ARM_PREFERRED_TARGET` or `KVM_ARM_VCPU_INIT` say.
     pub fn create_vcpu(&self, id: u8) -> Result<Vcpu, Failed> {
         let fd = &self.shared.fd;
-        let vcpu = ioctl::number(fd, "KVM_CREATE_VCPU", wire::CREATE_VCPU, id.into())?;
+        let vcpu = ioctl::number(fd, "KVM_CREATE_VCPU", CREATE_VCPU, id.into())?;
         let vcpu = ioctl::owned(vcpu);
         let mut init = wire::VcpuInit { target: 0, features: [0; 7] };
         // SAFETY: this is the structure of this request, and it holds no address.
@@ -121,12 +95,18 @@ impl Vm {
     }
 }
 
+impl AsFd for Vm {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.shared.fd.as_fd()
+    }
+}
+
 /// The slot that shows `bytes` bytes at `userspace_addr` to the guest from frame `first` on.
-fn region(slot: u32, first: Gfn, bytes: u64, userspace_addr: u64) -> Result<wire::UserspaceMemoryRegion, Failed> {
+fn region(slot: u32, first: Gfn, bytes: u64, userspace_addr: u64) -> Result<UserspaceMemoryRegion, Failed> {
     FrameRange::<Gfn>::from_bytes(first.address(), bytes, AddressWidth::GUEST_MAX)
         .map_err(|error| Failed::new("slot", error.errno()))?;
     let guest_phys_addr = first.address();
-    Ok(wire::UserspaceMemoryRegion { slot, flags: 0, guest_phys_addr, memory_size: bytes, userspace_addr })
+    Ok(UserspaceMemoryRegion { slot, flags: 0, guest_phys_addr, memory_size: bytes, userspace_addr })
 }
 
 #[cfg(test)]

@@ -4,8 +4,10 @@ use crate::probe::{self, Fault};
 use crate::touch;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
+use tenure_abi::gmem::CreateFlags;
 use tenure_abi::{AddressWidth, Errno, Gfn};
-use tenure_host::linux::{Exit, Failed, GmemFlags, GuestMemory, Kvm, Register, Resume, SystemEvent, Vcpu, Vm, VmType};
+use tenure_host::linux::arm64::{self, Register};
+use tenure_host::linux::{Exit, Failed, GuestMemory, Kvm, Resume, SystemEvent, Vcpu, Vm};
 use tenure_test_protocol::layout::{
     BLOB_MAX, HOST_LEFT, HOST_VALUE, MAILBOX, MAILBOX_BYTES, RAM_BASE, RAM_BYTES, storm_guest_value, storm_host_value,
     storm_ipa,
@@ -76,13 +78,13 @@ impl Machine {
     pub fn new(host: &Host, protected: bool, backing: Backing, scenario: Scenario) -> Result<Self, String> {
         let text = |failed: Failed| failed.to_string();
         let width = AddressWidth::new(40).map_err(|error| format!("{error:?}"))?;
-        let kind = if protected { VmType::protected(width) } else { VmType::plain(width) };
+        let kind = if protected { arm64::protected(width) } else { arm64::plain(width) };
         let vm = host.kvm.create_vm(kind.map_err(|error| format!("{error:?}"))?).map_err(text)?;
         let bytes = RAM_BYTES as usize;
         let memory = match backing {
             Backing::Anonymous => GuestMemory::anonymous(bytes).map(Arc::new),
             Backing::Memfd => GuestMemory::memfd(bytes).map(Arc::new),
-            Backing::Gmem => vm.create_gmem(bytes, GmemFlags::SHARED),
+            Backing::Gmem => vm.create_gmem(bytes, CreateFlags::MMAP | CreateFlags::INIT_SHARED),
         }
         .map_err(text)?;
         if host.guest.len() as u64 > BLOB_MAX {

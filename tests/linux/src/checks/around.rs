@@ -5,7 +5,8 @@ use crate::life::{Backing, Host, Life, Machine, SLOT};
 use crate::probe::{self, Fault};
 use crate::system;
 use tenure_abi::Errno;
-use tenure_host::linux::{Capability, Exit, GmemFlags, SystemEvent};
+use tenure_abi::gmem::{Capability, CreateFlags};
+use tenure_host::linux::{Exit, SystemEvent};
 use tenure_test_protocol::layout::{GUEST_LAST, RAM_BASE};
 use tenure_test_protocol::{Denied, Observation, Page, Scenario, Step};
 
@@ -62,7 +63,10 @@ pub fn check_deaths(report: &mut Report, host: &Host) -> Result<(), String> {
     life.tell(Scenario::LeftShared);
 
     let machine = Machine::new(host, true, Backing::Anonymous, Scenario::LeftShared)?;
-    let gmem = machine.vm().create_gmem(0x10000, GmemFlags::SHARED).map_err(|failed| failed.to_string())?;
+    let gmem = machine
+        .vm()
+        .create_gmem(0x10000, CreateFlags::MMAP | CreateFlags::INIT_SHARED)
+        .map_err(|failed| failed.to_string())?;
     machine.live();
     let memory = machine.memory().clone();
     let private = memory.address() + (Page::B.ipa() - RAM_BASE);
