@@ -1,5 +1,8 @@
 //! What the pool and both trees promise.
 
+mod index;
+mod index_model;
+mod index_random;
 mod nodes;
 mod store;
 mod store_model;
