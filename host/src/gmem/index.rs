@@ -31,7 +31,7 @@ impl Kind for Entries {
         }
     }
 
-    fn join(node: &Node, level: u32) -> Option<u64> {
+    fn join(node: &Node, level: u32, _: usize) -> Option<u64> {
         let first = node.0[0];
         let Some(entry) = Entry::from_word(first) else {
             return node.0.iter().all(|word| *word == 0).then_some(0);

@@ -37,6 +37,7 @@ mod assign;
 mod bind;
 mod claim;
 mod convert;
+mod cuts;
 pub mod entry;
 mod env;
 mod fault;

@@ -3,15 +3,19 @@
 //! | word | level 0 | above |
 //! |---|---|---|
 //! | pages | 64 | 2^15 (128 MiB), 2^24, 2^33, 2^42, 2^51 |
-//! | private | a bit that is 0 | the word 0 |
-//! | shared | a bit that is 1 | the word 1 |
-//! | both | its bits | a link to 512 words |
+//! | all private | a bit that is 0 | the word 0 |
+//! | all shared | a bit that is 1 | the word 1 |
+//! | it changes once or twice | its bits | the word itself, see [`super::cuts`] |
+//! | it changes more often | its bits | a link to 512 words |
 //!
-//! A file whose pages are all alike is one word. A file of 1 TiB needs at worst 8,192 nodes of bits and 17 above them, 32.1 MiB.
+//! A file whose pages are all alike is one word, and so is one with a single stretch of the other kind, if that begins and
+//! ends where the root can have a cut (above 64 GiB every 256 KiB, above 32 TiB every 128 MiB, above 16 PiB every 64 GiB).
+//! A file of 1 TiB needs at worst 8,192 nodes of bits and 17 above them, 32.1 MiB.
 //!
 //! A change is two calls: [`Store::prepare`] may run out of nodes and then has changed nothing, [`Store::set`] cannot fail.
 //! Nodes that need not be there any more are given back by [`Store::tidy`], after the change or in its place.
 
+use super::cuts::Pieces;
 use super::nodes::{Node, Nodes};
 use super::tree::{Found, Kind, Place, Tree, linked};
 use core::ops::Range;
@@ -23,17 +27,88 @@ impl Kind for Bits {
     const UNIT: u32 = 6;
 
     fn split(word: u64, level: u32, into: &mut Node) {
-        into.0.fill(uniform(word != 0, level - 1));
+        let (below, span) = (level - 1, Tree::<Self>::span(level - 1));
+        let pieces = Pieces::of::<Self>(word, level);
+        let mut slot = 0;
+        while slot < Node::WORDS {
+            // Words that are wholly in one piece, then perhaps one that is not.
+            let (shared, end) = pieces.at(slot as u64 * span);
+            let whole = (end / span) as usize;
+            into.0[slot..whole].fill(uniform(shared, below));
+            slot = whole;
+            if !end.is_multiple_of(span) {
+                into.0[slot] = piece(pieces.part(slot as u64 * span, span), below);
+                slot += 1;
+            }
+        }
     }
 
-    fn join(node: &Node, level: u32) -> Option<u64> {
-        let shared = node.0[0] != 0;
-        let word = uniform(shared, level - 1);
-        node.0.iter().all(|one| *one == word).then_some(uniform(shared, level))
+    fn join(node: &Node, level: u32, used: usize) -> Option<u64> {
+        let (below, span) = (level - 1, Tree::<Self>::span(level - 1));
+        let mut whole = Pieces::uniform(Tree::<Self>::span(level), node.0[0] & 1 != 0);
+        let mut like = uniform(node.0[0] & 1 != 0, below);
+        for (word, base) in node.0[..used].iter().zip((0..).step_by(span as usize)) {
+            if *word == like {
+                continue;
+            }
+            let mut at = 0;
+            while at < span {
+                let (shared, end) = stretch(*word, below, at)?;
+                whole = whole.then(base + at, shared)?;
+                like = uniform(shared, below);
+                at = end;
+            }
+        }
+        whole.word::<Self>(level)
+    }
+
+    #[inline]
+    fn cut(word: u64, level: u32, offset: u64) -> Option<u64> {
+        Pieces::of::<Self>(word, level).cut(offset)?.word::<Self>(level)
+    }
+
+    #[inline]
+    fn tidied(word: u64, level: u32) -> u64 {
+        if word & !1 == 0 {
+            return word;
+        }
+        Pieces::of::<Self>(word, level).without_needless().word::<Self>(level).unwrap_or(word)
     }
 }
 
+/// Whether the page `offset` pages into `word` of `level` is shared, and where the stretch of pages like it ends; `None`
+/// for a link.
+#[inline]
+fn stretch(word: u64, level: u32, offset: u64) -> Option<(bool, u64)> {
+    if level == 0 {
+        let shared = word >> offset & 1 != 0;
+        let other = (word ^ uniform(shared, 0)) >> offset;
+        return Some((shared, offset + u64::from(other.trailing_zeros()).min(64 - offset)));
+    }
+    match linked(word) {
+        Some(_) => None,
+        None => Some(Pieces::of::<Bits>(word, level).at(offset)),
+    }
+}
+
+/// The word of `level` for these pieces.
+fn piece(pieces: Pieces, level: u32) -> u64 {
+    if level > 0 {
+        // Whatever a word above can have a cut at, this one can.
+        return pieces.word::<Bits>(level).unwrap_or(0);
+    }
+    let mut bits = 0;
+    let mut at = 0;
+    while at < 64 {
+        let (shared, end) = pieces.at(at);
+        bits |= if shared { u64::MAX >> (64 - (end - at)) << at } else { 0 };
+        at = end;
+    }
+    bits
+}
+
 /// The word of `level` all of whose pages are alike.
+#[inline]
 const fn uniform(shared: bool, level: u32) -> u64 {
     match (shared, level) {
         (false, _) => 0,
@@ -68,7 +143,8 @@ impl Store {
             return Visibility::Private;
         }
         let found = self.tree.find(nodes, page);
-        visibility(if found.level == 0 { found.word >> (page % 64) & 1 != 0 } else { found.word != 0 })
+        let offset = page % Tree::<Bits>::span(found.level);
+        visibility(stretch(found.word, found.level, offset).is_some_and(|found| found.0))
     }
 
     /// The visibility of `page`, and how many pages from there on have it, at most to the end of the file; 0 pages past it.
@@ -87,21 +163,21 @@ impl Store {
     fn same<N: Nodes>(&self, nodes: &N, page: u64, end: u64, all: Visibility) -> u64 {
         let shared = all == Visibility::Shared;
         let mut at = page;
-        'find: while at < end {
+        while at < end {
             let Found { word, level, place } = self.tree.find(nodes, at);
-            let like = uniform(shared, level);
-            // The other bits of this word from `at` on; a word that is no bits differs as a whole or not at all.
-            let other = if level == 0 { (word ^ like) >> (at % 64) } else { word ^ like };
-            if other != 0 {
-                at += if level == 0 { u64::from(other.trailing_zeros()) } else { 0 };
-                break;
-            }
             let span = Tree::<Bits>::span(level);
-            at = (at / span + 1) * span;
+            match stretch(word, level, at % span) {
+                Some((found, end)) if found == shared => at += end - at % span,
+                _ => break,
+            }
+            if !at.is_multiple_of(span) {
+                continue;
+            }
+            let like = uniform(shared, level);
             let Place::In(node, slot) = place else { break };
             for word in nodes.node(node).into_iter().flat_map(|node| &node.0[slot + 1..]) {
                 if at >= end || *word != like {
-                    continue 'find;
+                    break;
                 }
                 at += span;
             }
@@ -129,19 +205,24 @@ impl Store {
 
     fn set_word<N: Nodes>(&mut self, nodes: &mut N, at: Found, base: u64, range: &Range<u64>, shared: bool) {
         let Found { word, level, place } = at;
-        if range.start <= base && base + Tree::<Bits>::span(level) <= range.end {
+        let end = base + Tree::<Bits>::span(level);
+        // A range that goes on to the file's end covers what the words say of pages past it.
+        let stop = if range.end == self.tree.end() { end } else { range.end.min(end) };
+        if range.start <= base && stop == end {
             self.tree.save(nodes, place, uniform(shared, level));
             Tree::<Bits>::release(nodes, word, level);
             return;
         }
         let Some(node) = linked(word) else {
-            debug_assert_eq!(word, uniform(shared, level), "a range that was not prepared");
+            let pieces = Pieces::of::<Bits>(word, level);
+            let changed = pieces.set(range.start.saturating_sub(base), stop - base, shared);
+            debug_assert!(changed.is_some(), "a range that was not prepared");
+            self.tree.save(nodes, place, changed.and_then(|pieces| pieces.word::<Bits>(level)).unwrap_or(word));
             return;
         };
         if level == 1 {
             if let Some(node) = nodes.node_mut(node) {
-                let end = range.end.min(base + Tree::<Bits>::span(1)) - base;
-                fill(node, range.start.max(base) - base, end, shared);
+                fill(node, range.start.saturating_sub(base), stop - base, shared);
             }
             return;
         }
@@ -167,6 +248,7 @@ const fn visibility(shared: bool) -> Visibility {
 }
 
 /// Bits `first..end` of a node.
+#[inline]
 fn fill(node: &mut Node, first: u64, end: u64, shared: bool) {
     let (from, to) = ((first / 64) as usize, (end / 64) as usize);
     let (head, tail) = (u64::MAX << (first % 64), !(u64::MAX << (end % 64)));

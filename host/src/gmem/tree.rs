@@ -31,8 +31,17 @@ pub(super) trait Kind {
     const UNIT: u32;
     /// The words of level `level - 1` that say together what `word` of `level` says alone.
     fn split(word: u64, level: u32, into: &mut Node);
-    /// The opposite: the word of `level` that says what `node` says, if there is one.
-    fn join(node: &Node, level: u32) -> Option<u64>;
+    /// The opposite: the word of `level` that says what the first `used` words of `node` say, if there is one. The others are
+    /// past the end of the file.
+    fn join(node: &Node, level: u32, used: usize) -> Option<u64>;
+    /// `word` of `level` so that a change can begin or end `offset` pages inside it without a node, if there is such a word.
+    fn cut(_word: u64, _level: u32, _offset: u64) -> Option<u64> {
+        None
+    }
+    /// `word` of `level` without what only a change under way needs.
+    fn tidied(word: u64, _level: u32) -> u64 {
+        word
+    }
 }
 
 /// Where a word stands.
@@ -50,7 +59,7 @@ pub(super) struct Found {
     pub(super) place: Place,
 }
 
-/// A word that became a link, and what it was before.
+/// A word that became a link or was cut, and what it was before.
 pub(super) struct Made {
     place: Place,
     level: u32,
@@ -108,11 +117,15 @@ impl<K: Kind> Tree<K> {
         first..first.saturating_add(count).min(self.pages)
     }
 
-    /// The same for writing: a range up to the file's end goes on to the tree's end, so that the last node can become
-    /// uniform although the file ends inside it.
+    /// The same for writing: a range up to the file's end goes on to [`Tree::end`].
     pub(super) fn whole(&self, first: u64, count: u64) -> Range<u64> {
         let range = self.within(first, count);
-        if !range.is_empty() && range.end == self.pages { first..Self::span(self.level) } else { range }
+        if !range.is_empty() && range.end == self.pages { first..self.end() } else { range }
+    }
+
+    /// The end of the file's last word of level 0. What words say of pages from there on does not count.
+    pub(super) const fn end(&self) -> u64 {
+        self.pages.next_multiple_of(Self::span(0))
     }
 
     /// A word; 0 where a broken pool has no node.
@@ -150,8 +163,9 @@ impl<K: Kind> Tree<K> {
         found
     }
 
-    /// Goes down to the word of `level` for `page`, or to the last before it that `split` keeps whole. Other words on
-    /// the way become links; the first that did is told, so that it can be undone.
+    /// Goes down to the word of `level` for `page`, or to the last before it that `split` keeps whole or that can be cut
+    /// there. Other words on the way become links; the first that changed is told, so that it can be undone.
+    #[inline]
     pub(super) fn reach<N: Nodes>(
         &mut self,
         nodes: &mut N,
@@ -165,6 +179,10 @@ impl<K: Kind> Tree<K> {
             let node = if let Some(node) = linked(at.word) {
                 node
             } else if !split(at.word) {
+                break;
+            } else if let Some(word) = K::cut(at.word, at.level, page % Self::span(at.level)) {
+                self.save(nodes, at.place, word);
+                made.get_or_insert(Made { place: at.place, level: at.level, word: at.word });
                 break;
             } else if let Some(node) = Self::filled(nodes, at.word, at.level) {
                 self.save(nodes, at.place, link(node));
@@ -182,6 +200,7 @@ impl<K: Kind> Tree<K> {
     }
 
     /// A node that says what `word` of `level` says.
+    #[inline(never)]
     fn filled<N: Nodes>(nodes: &mut N, word: u64, level: u32) -> Option<NodeIndex> {
         let node = nodes.take()?;
         let Some(words) = nodes.node_mut(node) else {
@@ -192,12 +211,13 @@ impl<K: Kind> Tree<K> {
         Some(node)
     }
 
-    /// Makes a link the word that it was.
-    pub(super) fn undo<N: Nodes>(&mut self, nodes: &mut N, made: Option<&Made>) {
+    /// Makes a word again what it was.
+    #[cold]
+    fn undo<N: Nodes>(&mut self, nodes: &mut N, made: Option<&Made>) {
         if let Some(&Made { place, level, word }) = made {
-            let link = self.load(nodes, place);
+            let changed = self.load(nodes, place);
             self.save(nodes, place, word);
-            Self::release(nodes, link, level);
+            Self::release(nodes, changed, level);
         }
     }
 
@@ -234,14 +254,18 @@ impl<K: Kind> Tree<K> {
         }
     }
 
-    /// Makes `page` the first of its word.
+    /// Makes it possible that a change begins or ends at `page`.
+    #[inline]
     fn cut<N: Nodes>(&mut self, nodes: &mut N, page: u64, split: impl Fn(u64) -> bool) -> Result<Option<Made>, Error> {
-        let aligned = |level: &u32| page.is_multiple_of(Self::span(*level));
-        let level = (0..=self.level).rev().find(aligned).unwrap_or(0);
+        if page >= self.end() {
+            return Ok(None);
+        }
+        // The highest level with a word that begins there.
+        let level = (page.trailing_zeros().saturating_sub(K::UNIT) / 9).min(self.level);
         Ok(self.reach(nodes, page, level, split)?.1)
     }
 
-    /// Joins every node that touches the range, says the same as one word, and has no page in `busy`.
+    /// Joins every node that touches the range, says the same as one word, and has no page that is `busy`.
     pub(super) fn tidy<N: Nodes>(&mut self, nodes: &mut N, first: u64, count: u64, busy: &impl Fn(u64, u64) -> bool) {
         let range = self.within(first, count);
         if !range.is_empty() {
@@ -258,7 +282,14 @@ impl<K: Kind> Tree<K> {
         range: &Range<u64>,
         busy: &impl Fn(u64, u64) -> bool,
     ) {
-        let Some(node) = linked(at.word) else { return };
+        let pages = Self::span(at.level).min(self.pages - base);
+        let Some(node) = linked(at.word) else {
+            let word = K::tidied(at.word, at.level);
+            if word != at.word && !busy(base, pages) {
+                self.save(nodes, at.place, word);
+            }
+            return;
+        };
         if at.level > 1 {
             for (slot, base) in Self::children(base, at.level, range) {
                 let place = Place::In(node, slot);
@@ -266,8 +297,9 @@ impl<K: Kind> Tree<K> {
                 self.tidy_word(nodes, below, base, range, busy);
             }
         }
-        let Some(word) = nodes.node(node).and_then(|node| K::join(node, at.level)) else { return };
-        if !busy(base, Self::span(at.level).min(self.pages - base)) {
+        let used = (self.end() - base).div_ceil(Self::span(at.level - 1)).min(Node::WORDS as u64) as usize;
+        let Some(word) = nodes.node(node).and_then(|node| K::join(node, at.level, used)) else { return };
+        if !busy(base, pages) {
             self.save(nodes, at.place, word);
             nodes.give_back(node);
         }

@@ -268,10 +268,12 @@ fn both_trees_of_a_file_draw_from_one_pool() {
     let mut index = Index::new(1000).unwrap();
     let mut store = crate::gmem::store::Store::new(1000, tenure_abi::Visibility::Private).unwrap();
     index.fill(&mut nodes, 7, Size4K, entry(7)).unwrap();
-    store.prepare(&mut nodes, 7, 1).unwrap();
-    store.set(&mut nodes, 7, 1, tenure_abi::Visibility::Shared);
+    // Two stretches take a node.
+    for page in [7, 9] {
+        store.prepare(&mut nodes, page, 1).unwrap();
+        store.set(&mut nodes, page, 1, tenure_abi::Visibility::Shared);
+    }
     assert_eq!(nodes.lent(), 3);
-    store.set(&mut nodes, 7, 1, tenure_abi::Visibility::Private);
-    store.tidy(&mut nodes, 7, 1, idle);
+    store.set(&mut nodes, 0, 1000, tenure_abi::Visibility::Private);
     assert_eq!((nodes.lent(), index.get(&nodes, 7)), (2, Some((entry(7), Size4K))));
 }

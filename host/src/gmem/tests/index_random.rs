@@ -30,7 +30,7 @@ impl Walk<'_> {
             return;
         }
         // Frames that are aligned as their pages can be joined, those that are one off cannot.
-        let off = if size == PageSize::Size4K && self.random.below(16) == 0 { 1 } else { 0 };
+        let off = u64::from(size == PageSize::Size4K && self.random.below(16) == 0);
         let (facts, hw) = facts(if self.random.below(4) == 0 { self.random.next() } else { 0 });
         let entry = Entry::new(Pfn::new((1 << 30) + page + off).unwrap(), facts, hw);
         let fits = page + size.frames() <= self.index.pages();

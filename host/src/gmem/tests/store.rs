@@ -4,13 +4,20 @@ use super::{Failing, memory};
 use crate::gmem::nodes::{Node, NodeIndex, Nodes};
 use crate::gmem::store::Store;
 use tenure_abi::Visibility::{Private, Shared};
-use tenure_abi::{Error, PAGE_SHIFT};
+use tenure_abi::{Error, PAGE_SHIFT, Visibility};
 
 /// 1 TiB in pages.
 const TEBIBYTE: u64 = 1 << (40 - PAGE_SHIFT);
 
 fn idle(_: u64, _: u64) -> bool {
     false
+}
+
+/// A change with nothing else under way.
+fn put(store: &mut Store, nodes: &mut Failing<'_>, first: u64, count: u64, all: Visibility) {
+    store.prepare(nodes, first, count).unwrap();
+    store.set(nodes, first, count, all);
+    store.tidy(nodes, first, count, idle);
 }
 
 #[test]
@@ -35,15 +42,13 @@ fn a_uniform_tebibyte_is_one_word_and_no_node() {
 
 #[test]
 #[cfg_attr(miri, ignore = "33 MiB of nodes")]
-fn a_tebibyte_of_alternating_pages_fits_in_33_mebibytes() {
+fn a_tebibyte_at_its_worst_fits_in_33_mebibytes() {
     let mut memory = memory(8400);
     let mut nodes = Failing::new(&mut memory);
     let mut store = Store::new(TEBIBYTE, Private).unwrap();
-    // Every node there can be: one page is enough to have a node of bits.
-    for first in (0..TEBIBYTE).step_by(1 << 15) {
-        store.prepare(&mut nodes, first + 1, 1).unwrap();
-        store.set(&mut nodes, first + 1, 1, Shared);
-        store.tidy(&mut nodes, first + 1, 1, idle);
+    // Every node there can be: three changes are enough to have a node of bits.
+    for page in (0..TEBIBYTE).step_by(1 << 15).flat_map(|leaf| [leaf + 1, leaf + 3]) {
+        put(&mut store, &mut nodes, page, 1, Shared);
     }
     assert_eq!(nodes.lent(), 8192 + 16 + 1);
     assert!(nodes.lent() * size_of::<Node>() + size_of::<Store>() <= 33 << 20);
@@ -60,15 +65,23 @@ fn a_refused_prepare_changes_nothing() {
     let mut memory = memory(8);
     let mut nodes = Failing::new(&mut memory);
     let mut store = Store::new(TEBIBYTE, Private).unwrap();
-    for takes in 0..5 {
+    let ends = [64, (1 << 27) - 64];
+    put(&mut store, &mut nodes, ends[0], ends[1] - ends[0], Shared);
+    assert_eq!(nodes.lent(), 0);
+    // The root has both its cuts and so becomes a node, and the word below it that has 64; then both words at the ends of the
+    // range have their second cut; then neither can have a third, and at its end that is so for two words, one below the other.
+    for (takes, first, count) in [(2, 1 << 20, 7), (0, 70, (1 << 27) - 137), (3, 80, (1 << 27) - 157)] {
+        let lent = nodes.lent();
+        for takes in 0..takes {
+            nodes.left = takes;
+            assert_eq!(store.prepare(&mut nodes, first, count), Err(Error::NoMemory), "{takes}");
+            assert_eq!((nodes.lent(), store.run(&nodes, 0)), (lent, (Private, 64)));
+            assert_eq!(store.run(&nodes, 64), (Shared, ends[1] - ends[0]));
+        }
         nodes.left = takes;
-        // Both ends inside words of their own: 1 + 2 + 2 nodes.
-        assert_eq!(store.prepare(&mut nodes, 7, TEBIBYTE / 2), Err(Error::NoMemory), "{takes}");
-        assert_eq!((store.run(&nodes, 0), nodes.lent()), ((Private, TEBIBYTE), 0));
+        assert_eq!(store.prepare(&mut nodes, first, count), Ok(()));
+        assert_eq!((nodes.lent(), store.run(&nodes, 64)), (lent + takes as usize, (Shared, ends[1] - ends[0])));
     }
-    nodes.left = 5;
-    assert_eq!(store.prepare(&mut nodes, 7, TEBIBYTE / 2), Ok(()));
-    assert_eq!((store.run(&nodes, 0), nodes.lent()), ((Private, TEBIBYTE), 5));
 }
 
 #[test]
@@ -82,14 +95,30 @@ fn a_given_up_prepare_leaves_no_node_once_tidied() {
 }
 
 #[test]
-fn a_range_that_covers_words_needs_no_node_below_them() {
-    let mut memory = memory(8);
+fn one_stretch_needs_no_node() {
+    let mut memory = memory(0);
     let mut nodes = Failing::new(&mut memory);
     let mut store = Store::new(TEBIBYTE, Private).unwrap();
-    for (chunk, count, lent) in [(1 << 24, 3 << 24, 1), (1 << 15, 1 << 15, 2), (64, 64, 3)] {
-        store.prepare(&mut nodes, chunk, count).unwrap();
-        store.set(&mut nodes, chunk, count, Shared);
-        assert_eq!(nodes.lent(), lent, "{chunk}");
+    for (first, count) in [(512, 512), (1 << 14, 1 << 24), (64, TEBIBYTE - 128), (1 << 20, TEBIBYTE - (1 << 20))] {
+        put(&mut store, &mut nodes, first, count, Shared);
+        assert_eq!((store.run(&nodes, 0), store.run(&nodes, first)), ((Private, first), (Shared, count)));
+        put(&mut store, &mut nodes, first, count, Private);
+        assert_eq!(store.run(&nodes, 0), (Private, TEBIBYTE));
+    }
+}
+
+#[test]
+fn a_chunk_with_one_stretch_needs_no_node_of_its_own() {
+    let mut memory = memory(1);
+    let mut nodes = Failing::new(&mut memory);
+    let mut store = Store::new(1 << 24, Private).unwrap();
+    for chunk in 0..512 {
+        put(&mut store, &mut nodes, (chunk << 15) + 77, chunk + 1, Shared);
+    }
+    assert_eq!(nodes.lent(), 1);
+    for chunk in 0..512 {
+        assert_eq!(store.run(&nodes, (chunk << 15) + 77), (Shared, chunk + 1));
+        assert_eq!(store.get(&nodes, (chunk << 15) + 76), Private);
     }
 }
 
@@ -99,8 +128,8 @@ fn a_whole_chunk_gives_its_nodes_back() {
     let mut nodes = Failing::new(&mut memory);
     let mut store = Store::new(TEBIBYTE, Private).unwrap();
     for leaf in 0..100 {
-        store.prepare(&mut nodes, leaf << 15, 100).unwrap();
-        store.set(&mut nodes, leaf << 15, 100, Shared);
+        put(&mut store, &mut nodes, (leaf << 15) + 50, 100, Shared);
+        put(&mut store, &mut nodes, (leaf << 15) + 200, 100, Shared);
     }
     assert_eq!(nodes.lent(), 102);
     store.prepare(&mut nodes, 0, 1 << 24).unwrap();
@@ -110,12 +139,25 @@ fn a_whole_chunk_gives_its_nodes_back() {
 }
 
 #[test]
+fn a_node_goes_when_few_enough_changes_are_left() {
+    let mut memory = memory(8);
+    let mut nodes = Failing::new(&mut memory);
+    let mut store = Store::new(1 << 15, Private).unwrap();
+    for (first, all, lent) in [(10, Shared, 0), (30, Shared, 1), (50, Shared, 1), (30, Private, 1), (50, Private, 0)] {
+        put(&mut store, &mut nodes, first, 10, all);
+        assert_eq!(nodes.lent(), lent, "{first}");
+    }
+    assert_eq!((store.run(&nodes, 0), store.run(&nodes, 10)), ((Private, 10), (Shared, 10)));
+}
+
+#[test]
 fn a_busy_node_is_not_joined() {
     let mut memory = memory(8);
     let mut nodes = Failing::new(&mut memory);
     let mut store = Store::new(1 << 20, Private).unwrap();
     store.prepare(&mut nodes, 10, 10).unwrap();
     store.prepare(&mut nodes, 40, 10).unwrap();
+    assert_eq!(nodes.lent(), 2);
     let second = |first, count| first < 50 && 40 < first + count;
     store.tidy(&mut nodes, 10, 10, second);
     assert_eq!(nodes.lent(), 2);
@@ -130,7 +172,11 @@ fn busy_is_asked_about_pages_of_the_file_only() {
     let mut memory = memory(8);
     let mut nodes = Failing::new(&mut memory);
     let mut store = Store::new((1 << 15) + 9, Private).unwrap();
-    store.prepare(&mut nodes, (1 << 15) + 3, 2).unwrap();
+    // Three changes beside the one that is given up, so that there is a node of bits.
+    for page in [1, 4, 6] {
+        store.prepare(&mut nodes, (1 << 15) + page, 1).unwrap();
+    }
+    assert_eq!(nodes.lent(), 2);
     let asked = core::cell::RefCell::new(std::vec::Vec::new());
     store.tidy(&mut nodes, (1 << 15) + 3, 2, |first, count| {
         asked.borrow_mut().push((first, count));
@@ -145,11 +191,9 @@ fn a_file_that_ends_inside_a_word_becomes_uniform_again() {
     let mut memory = memory(8);
     let mut nodes = Failing::new(&mut memory);
     let mut store = Store::new(300, Private).unwrap();
-    for (first, count, lent) in [(0, 100, 1), (100, 200, 0)] {
-        store.prepare(&mut nodes, first, count).unwrap();
-        store.set(&mut nodes, first, count, Shared);
-        store.tidy(&mut nodes, first, count, idle);
-        assert_eq!(nodes.lent(), lent);
+    for (first, count, lent) in [(20, 10, 0), (50, 10, 1), (290, 10, 1), (30, 20, 1), (0, 20, 0), (60, 230, 0)] {
+        put(&mut store, &mut nodes, first, count, Shared);
+        assert_eq!(nodes.lent(), lent, "{first}");
     }
     assert_eq!(store.run(&nodes, 0), (Shared, 300));
 }

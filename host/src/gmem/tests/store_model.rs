@@ -2,7 +2,7 @@
 
 use super::{Failing, Random};
 use crate::gmem::store::Store;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use tenure_abi::Visibility::{self, Private, Shared};
 
 /// First page of every stretch, and what it is; neighbours differ.
@@ -30,7 +30,9 @@ impl Model {
         let after = (end < self.pages).then(|| self.get(end));
         let before = (first > 0).then(|| self.get(first - 1));
         let inside: std::vec::Vec<u64> = self.stretches.range(first..=end).map(|one| *one.0).collect();
-        inside.iter().for_each(|start| _ = self.stretches.remove(start));
+        for start in inside {
+            self.stretches.remove(&start);
+        }
         if before != Some(all) {
             self.stretches.insert(first, all);
         }
@@ -39,17 +41,21 @@ impl Model {
         }
     }
 
-    /// The nodes of the smallest tree: one for every word above level 0 inside which visibility changes.
+    /// The nodes of the smallest tree: one for every word above level 0 inside which visibility changes more than twice,
+    /// or where the word cannot have a cut.
     pub(super) fn nodes(&self) -> usize {
-        let mut nodes = BTreeSet::new();
-        let mut shift = 15;
+        let (mut nodes, mut level) = (0, 1);
         loop {
-            let changes = self.stretches.keys().filter(|start| **start % (1 << shift) != 0);
-            nodes.extend(changes.map(|start| (shift, start >> shift)));
-            if 1 << shift >= self.pages {
-                return nodes.len();
+            let (shift, granule) = (6 + 9 * level, if level < 3 { 0 } else { 6 + 9 * (level - 3) });
+            let mut words: BTreeMap<u64, u32> = BTreeMap::new();
+            for start in self.stretches.keys().filter(|start| **start % (1 << shift) != 0) {
+                *words.entry(start >> shift).or_default() += if start % (1 << granule) == 0 { 1 } else { 3 };
             }
-            shift += 9;
+            nodes += words.values().filter(|changes| **changes > 2).count();
+            if 1 << shift >= self.pages {
+                return nodes;
+            }
+            level += 1;
         }
     }
 
