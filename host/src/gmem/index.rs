@@ -149,7 +149,7 @@ impl Index {
             return Err(Error::Invalid);
         }
         let unbacked = |word: u64| word == 0;
-        let (at, _) = self.tree.reach(nodes, page, level_of(size), unbacked)?;
+        let (at, _) = self.tree.reach(nodes, self.tree.top(), page, level_of(size), unbacked)?;
         // Anything there, or above it, is an entry or leads to one: a path of links alone was not made just now.
         if at.word != 0 {
             return Err(Error::Exists);
@@ -203,8 +203,7 @@ impl Index {
     ) {
         let range = self.tree.within(first, count);
         if !range.is_empty() {
-            let root = Found { word: self.tree.root, level: self.tree.level(), place: Place::Root };
-            self.visit_word(nodes, root, 0, &range, change);
+            self.visit_word(nodes, self.tree.top(), 0, &range, change);
         }
     }
 

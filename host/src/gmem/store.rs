@@ -45,6 +45,9 @@ impl Kind for Bits {
 
     fn join(node: &Node, level: u32, used: usize) -> Option<u64> {
         let (below, span) = (level - 1, Tree::<Self>::span(level - 1));
+        if level == 1 && changes_more_than_twice(&node.0[..used]) {
+            return None;
+        }
         let mut whole = Pieces::uniform(Tree::<Self>::span(level), node.0[0] & 1 != 0);
         let mut like = uniform(node.0[0] & 1 != 0, below);
         for (word, base) in node.0[..used].iter().zip((0..).step_by(span as usize)) {
@@ -74,6 +77,24 @@ impl Kind for Bits {
         }
         Pieces::of::<Self>(word, level).without_needless().word::<Self>(level).unwrap_or(word)
     }
+}
+
+/// Whether neighbouring bits differ in more than two places: what nearly every node of bits answers after a few words.
+fn changes_more_than_twice(words: &[u64]) -> bool {
+    let mut last = words[0] & 1;
+    let mut found = 0;
+    for word in words {
+        let mut changes = word ^ (word << 1 | last);
+        while changes != 0 {
+            changes &= changes - 1;
+            found += 1;
+            if found > 2 {
+                return true;
+            }
+        }
+        last = word >> 63;
+    }
+    false
 }
 
 /// Whether the page `offset` pages into `word` of `level` is shared, and where the stretch of pages like it ends; `None`
@@ -198,8 +219,8 @@ impl Store {
     pub fn set<N: Nodes>(&mut self, nodes: &mut N, first: u64, count: u64, all: Visibility) {
         let range = self.tree.whole(first, count);
         if !range.is_empty() {
-            let root = Found { word: self.tree.root, level: self.tree.level(), place: Place::Root };
-            self.set_word(nodes, root, 0, &range, all == Visibility::Shared);
+            let (at, base) = self.tree.common(nodes, &range);
+            self.set_word(nodes, at, base, &range, all == Visibility::Shared);
         }
     }
 
@@ -254,7 +275,7 @@ fn fill(node: &mut Node, first: u64, end: u64, shared: bool) {
     let (head, tail) = (u64::MAX << (first % 64), !(u64::MAX << (end % 64)));
     let mut put = |at: usize, mask: u64| {
         if let Some(word) = node.0.get_mut(at) {
-            *word = if shared { *word | mask } else { *word & !mask };
+            *word = *word & !mask | uniform(shared, 0) & mask;
         }
     };
     if from == to {

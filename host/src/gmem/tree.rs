@@ -67,7 +67,7 @@ pub(super) struct Made {
 }
 
 pub(super) struct Tree<K> {
-    pub(super) root: u64,
+    root: u64,
     level: u32,
     pages: u64,
     kind: PhantomData<K>,
@@ -106,9 +106,10 @@ impl<K: Kind> Tree<K> {
         self.pages
     }
 
-    /// The level of the root's word.
-    pub(super) const fn level(&self) -> u32 {
-        self.level
+    /// The root.
+    #[inline]
+    pub(super) const fn top(&self) -> Found {
+        Found { word: self.root, level: self.level, place: Place::Root }
     }
 
     /// The part of `count` pages from `first` that lies in the file.
@@ -152,7 +153,7 @@ impl<K: Kind> Tree<K> {
     /// The word that speaks for `page`: never a link.
     #[inline]
     pub(super) fn find<N: Nodes>(&self, nodes: &N, page: u64) -> Found {
-        let mut found = Found { word: self.root, level: self.level, place: Place::Root };
+        let mut found = self.top();
         while found.level > 0
             && let Some(node) = linked(found.word)
         {
@@ -163,18 +164,33 @@ impl<K: Kind> Tree<K> {
         found
     }
 
-    /// Goes down to the word of `level` for `page`, or to the last before it that `split` keeps whole or that can be cut
+    /// The lowest word above level 0 that speaks for all of a range of the file, and its first page.
+    #[inline]
+    pub(super) fn common<N: Nodes>(&self, nodes: &N, range: &Range<u64>) -> (Found, u64) {
+        let mut at = self.top();
+        while at.level > 1
+            && let Some(node) = linked(at.word)
+            && Self::slot(range.start, at.level - 1) == Self::slot(range.end - 1, at.level - 1)
+        {
+            at.level -= 1;
+            at.place = Place::In(node, Self::slot(range.start, at.level));
+            at.word = self.load(nodes, at.place);
+        }
+        (at, range.start & !(Self::span(at.level) - 1))
+    }
+
+    /// Goes down from `at` to the word of `level` for `page`, or to the last before it that `split` keeps whole or that can be cut
     /// there. Other words on the way become links; the first that changed is told, so that it can be undone.
     #[inline]
     pub(super) fn reach<N: Nodes>(
         &mut self,
         nodes: &mut N,
+        mut at: Found,
         page: u64,
         level: u32,
         split: impl Fn(u64) -> bool,
     ) -> Result<(Found, Option<Made>), Error> {
         let mut made = None;
-        let mut at = Found { word: self.root, level: self.level, place: Place::Root };
         while at.level > level {
             let node = if let Some(node) = linked(at.word) {
                 node
@@ -244,8 +260,10 @@ impl<K: Kind> Tree<K> {
         if range.is_empty() {
             return Ok(());
         }
-        let made = self.cut(nodes, range.start, &split)?;
-        match self.cut(nodes, range.end, &split) {
+        let (mut at, _) = self.common(nodes, &range);
+        let made = self.cut(nodes, at, range.start, &split)?;
+        at.word = self.load(nodes, at.place);
+        match self.cut(nodes, at, range.end, &split) {
             Ok(_) => Ok(()),
             Err(error) => {
                 self.undo(nodes, made.as_ref());
@@ -254,26 +272,32 @@ impl<K: Kind> Tree<K> {
         }
     }
 
-    /// Makes it possible that a change begins or ends at `page`.
+    /// Makes it possible that a change begins or ends at `page`, which lies in the word `at` or at its end.
     #[inline]
-    fn cut<N: Nodes>(&mut self, nodes: &mut N, page: u64, split: impl Fn(u64) -> bool) -> Result<Option<Made>, Error> {
+    fn cut<N: Nodes>(
+        &mut self,
+        nodes: &mut N,
+        at: Found,
+        page: u64,
+        split: impl Fn(u64) -> bool,
+    ) -> Result<Option<Made>, Error> {
         if page >= self.end() {
             return Ok(None);
         }
         // The highest level with a word that begins there.
-        let level = (page.trailing_zeros().saturating_sub(K::UNIT) / 9).min(self.level);
-        Ok(self.reach(nodes, page, level, split)?.1)
+        let level = page.trailing_zeros().saturating_sub(K::UNIT) / 9;
+        Ok(self.reach(nodes, at, page, level, split)?.1)
     }
 
     /// Joins every node that touches the range, says the same as one word, and has no page that is `busy`.
     pub(super) fn tidy<N: Nodes>(&mut self, nodes: &mut N, first: u64, count: u64, busy: &impl Fn(u64, u64) -> bool) {
         let range = self.within(first, count);
         if !range.is_empty() {
-            let root = Found { word: self.root, level: self.level, place: Place::Root };
-            self.tidy_word(nodes, root, 0, &range, busy);
+            self.tidy_word(nodes, self.top(), 0, &range, busy);
         }
     }
 
+    /// Whether a node is left.
     fn tidy_word<N: Nodes>(
         &mut self,
         nodes: &mut N,
@@ -281,28 +305,30 @@ impl<K: Kind> Tree<K> {
         base: u64,
         range: &Range<u64>,
         busy: &impl Fn(u64, u64) -> bool,
-    ) {
+    ) -> bool {
         let pages = Self::span(at.level).min(self.pages - base);
         let Some(node) = linked(at.word) else {
             let word = K::tidied(at.word, at.level);
             if word != at.word && !busy(base, pages) {
                 self.save(nodes, at.place, word);
             }
-            return;
+            return false;
         };
+        let mut left = false;
         if at.level > 1 {
             for (slot, base) in Self::children(base, at.level, range) {
                 let place = Place::In(node, slot);
                 let below = Found { word: self.load(nodes, place), level: at.level - 1, place };
-                self.tidy_word(nodes, below, base, range, busy);
+                left |= self.tidy_word(nodes, below, base, range, busy);
             }
         }
+        // What cannot be joined below cannot be here.
         let used = (self.end() - base).div_ceil(Self::span(at.level - 1)).min(Node::WORDS as u64) as usize;
-        let Some(word) = nodes.node(node).and_then(|node| K::join(node, at.level, used)) else { return };
-        if !busy(base, pages) {
-            self.save(nodes, at.place, word);
-            nodes.give_back(node);
-        }
+        let joined = || nodes.node(node).and_then(|node| K::join(node, at.level, used));
+        let Some(word) = (!left).then(joined).flatten().filter(|_| !busy(base, pages)) else { return true };
+        self.save(nodes, at.place, word);
+        nodes.give_back(node);
+        false
     }
 
     /// The words below a word of `level` that starts at page `base`, as far as they touch `range`: slot and first page.
