@@ -1,4 +1,4 @@
-//! The tracker's figures: each a ratio of two things measured side by side in this run, medians of many samples.
+//! The tracker's and the visibility store's figures: each a ratio of two things measured side by side in this run, medians of many samples.
 //!
 //! | figure | over |
 //! |---|---|
@@ -6,12 +6,16 @@
 //! | a check and set of 8 bytes a page for 1 GiB | the same claim |
 //! | claim and commit of one page, 128 RAM ranges | a bare compare-and-swap |
 //! | two threads on regions far apart, and 2 MiB apart | one thread |
+//! | the visibility store, file uniform | an interval map that joins neighbours |
+//! | the interval map, 4,096 fragments | the visibility store |
 //!
 //! The comparators are compiled for the baseline instruction set, like everything here.
 
 mod comparators;
+mod interval;
 mod machine;
 mod threads;
+mod visibility;
 
 use machine::{GIB_PAGES, Machine, RAM};
 use std::hint::black_box;
@@ -40,6 +44,8 @@ fn figure(name: &str, value: f64, unit: &str) {
 }
 
 fn main() {
+    visibility::figures();
+
     let claim = claim_1g();
     let fill = median(200, comparators::TwoBits::new().toggle());
     let scan = median(20, comparators::EightBytes::new().toggle());

@@ -1,0 +1,146 @@
+//! The visibility store against an interval map, and what it takes.
+//!
+//! Both do the same, with the same numbers: a conversion asks whether its range is already so and sets it if not (on the store
+//! that is prepare, set and tidy), and a lookup asks for one page, as a fault does. A sample is short, so that on a busy machine
+//! most of them are not interrupted.
+
+use crate::interval::Intervals;
+use crate::{figure, median};
+use std::hint::black_box;
+use tenure_abi::Visibility::{self, Private, Shared};
+use tenure_host::gmem::{Node, SliceNodes, Store};
+
+/// Pages of 1 TiB.
+const TEBIBYTE: u64 = 1 << 28;
+/// Conversions of a sample.
+const CALLS: u32 = 300;
+/// Fragments: twice as many places each of which is private or shared at random.
+const FRAGMENTS: u64 = 4096;
+
+/// A map of visibility under test.
+trait Map {
+    fn get(&self, page: u64) -> Visibility;
+    fn is(&self, first: u64, count: u64, all: Visibility) -> bool;
+    fn set(&mut self, first: u64, count: u64, all: Visibility);
+
+    /// One conversion.
+    fn convert(&mut self, first: u64, count: u64, all: Visibility) {
+        if !self.is(first, count, all) {
+            self.set(first, count, all);
+        }
+    }
+}
+
+impl Map for Intervals {
+    fn get(&self, page: u64) -> Visibility {
+        self.get(page)
+    }
+    fn is(&self, first: u64, count: u64, all: Visibility) -> bool {
+        self.is(first, count, all)
+    }
+    fn set(&mut self, first: u64, count: u64, all: Visibility) {
+        self.set(first, count, all);
+    }
+}
+
+/// A store and its pool.
+struct Stored {
+    store: Store,
+    nodes: SliceNodes<'static>,
+}
+
+impl Stored {
+    fn new(pages: u64, nodes: usize) -> Self {
+        let store = Store::new(pages, Private).unwrap_or_else(|error| unreachable!("{error:?}"));
+        Self { store, nodes: SliceNodes::new(vec![Node::ZERO; nodes + 1].leak()) }
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Store>() + self.nodes.lent() * size_of::<Node>()
+    }
+}
+
+impl Map for Stored {
+    fn get(&self, page: u64) -> Visibility {
+        self.store.get(&self.nodes, page)
+    }
+    fn is(&self, first: u64, count: u64, all: Visibility) -> bool {
+        self.store.is(&self.nodes, first, count, all)
+    }
+    fn set(&mut self, first: u64, count: u64, all: Visibility) {
+        let Self { store, nodes } = self;
+        store.prepare(nodes, first, count).unwrap_or_else(|error| unreachable!("{error:?}"));
+        store.set(nodes, first, count, all);
+        store.tidy(nodes, first, count, |_, _| false);
+    }
+}
+
+/// Numbers that look random and are the same for both.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 >> 24
+    }
+}
+
+/// A range of 2 MiB to 64 GiB becomes shared and private again, somewhere in a private file of 1 TiB; a lookup after each.
+fn uniform(map: &mut impl Map) -> f64 {
+    const SIZES: [u32; 4] = [9, 14, 18, 24];
+    let mut random = Random(1);
+    median(CALLS, || {
+        let shift = SIZES[random.next() as usize % SIZES.len()];
+        let first = black_box(random.next() % TEBIBYTE >> shift << shift);
+        for all in [Shared, Private] {
+            map.convert(first, 1 << shift, all);
+            black_box(map.get(random.next() % TEBIBYTE));
+        }
+    })
+}
+
+/// A place of `1 << shift` pages becomes private or shared, at random both; then one lookup.
+fn fragmented(map: &mut impl Map, shift: u32) -> f64 {
+    let mut random = Random(2);
+    let mut step = || {
+        let (place, all) = (random.next() % (2 * FRAGMENTS), if random.next() & 1 == 0 { Private } else { Shared });
+        map.convert(black_box(place << shift), 1 << shift, all);
+        black_box(map.get(random.next() % (2 * FRAGMENTS << shift)));
+    };
+    // Every place has been set several times before anything is measured.
+    (0..20 * FRAGMENTS).for_each(|_| step());
+    median(CALLS, step)
+}
+
+/// The figures of a fragmented file: how much longer the interval map takes.
+fn fragments(name: &str, shift: u32) {
+    let pages = 2 * FRAGMENTS << shift;
+    let (mut store, mut map) = (Stored::new(pages, 1000), Intervals::new(pages, Private));
+    let (stored, mapped) = (fragmented(&mut store, shift), fragmented(&mut map, shift));
+    figure(&format!("gmem.btree_over_store_{name}"), mapped / stored, "ratio");
+    figure(&format!("gmem.store_{name}"), stored, "ns");
+    assert!(map.len().abs_diff(FRAGMENTS as usize) < 300, "{} fragments", map.len());
+}
+
+pub(crate) fn figures() {
+    let (mut store, mut map) = (Stored::new(TEBIBYTE, 10), Intervals::new(TEBIBYTE, Private));
+    let (stored, mapped) = (uniform(&mut store), uniform(&mut map));
+    figure("gmem.store_uniform_over_btree", stored / mapped, "ratio");
+    figure("gmem.store_uniform", stored, "ns");
+    bytes("gmem.store_bytes_1t_uniform", &store);
+
+    fragments("fragmented", 0);
+    fragments("fragmented_2m", 9);
+
+    // Every node there can be: two stretches in every 128 MiB.
+    let mut worst = Stored::new(TEBIBYTE, 9000);
+    for page in (0..TEBIBYTE).step_by(1 << 15).flat_map(|leaf| [leaf + 1, leaf + 3]) {
+        worst.set(page, 1, Shared);
+    }
+    bytes("gmem.store_bytes_1t_worst", &worst);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of bytes are far below 2^52")]
+fn bytes(name: &str, store: &Stored) {
+    figure(name, store.bytes() as f64, "bytes");
+}
