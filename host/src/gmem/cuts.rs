@@ -2,10 +2,10 @@
 //!
 //! | bits | what |
 //! |---|---|
-//! | 0 | the first piece is shared |
+//! | 0 | all pages are shared; 0 with cuts |
 //! | 1 | 0: no link |
-//! | 2 | 1: there are cuts; 0: all pages are as the first, and all other bits are 0 |
-//! | 3, 4 | the second and third piece are shared |
+//! | 2 | 1: there are cuts; 0: all pages are alike, and all bits from here on are 0 |
+//! | 3, 4, 5 | the first, second, third piece is shared |
 //! | 8..36 | first cut: where the second piece begins |
 //! | 36..64 | second cut: where the third piece begins |
 //!
@@ -15,9 +15,33 @@
 use super::tree::{Kind, Tree};
 
 const CUTS: u64 = 1 << 2;
-const SHARED: [u32; 3] = [0, 3, 4];
+const SHARED: u32 = 3;
 const CUT: [u32; 2] = [8, 36];
 const CUT_MASK: u64 = (1 << 28) - 1;
+
+/// Whether the page `offset` pages into a word above level 0 is shared; a link says nothing of use.
+#[inline]
+pub(super) const fn shared<K: Kind>(word: u64, level: u32, offset: u64) -> bool {
+    if word & CUTS == 0 {
+        return word & 1 != 0;
+    }
+    // Without a branch: where a page lies in its word is not foreseeable.
+    let offset = offset >> granule::<K>(level);
+    let piece = (offset >= word >> CUT[0] & CUT_MASK) as u32 + (offset >= word >> CUT[1]) as u32;
+    word >> (SHARED + piece) & 1 != 0
+}
+
+/// `word` of `level` without cuts between pieces that are alike.
+#[inline]
+pub(super) fn tidied<K: Kind>(word: u64, level: u32) -> u64 {
+    match word >> SHARED & 7 {
+        _ if word & CUTS == 0 => word,
+        0b000 => 0,
+        0b111 => 1,
+        0b010 | 0b101 => word,
+        _ => Pieces::of::<K>(word, level).without_needless().word::<K>(level).unwrap_or(word),
+    }
+}
 
 /// The pieces of a word above level 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +74,7 @@ impl Pieces {
             return Self::uniform(span, word & 1 != 0);
         }
         let cuts = CUT.map(|shift| (word >> shift & CUT_MASK) << granule::<K>(level));
-        Self { span, cuts, shared: SHARED.map(|bit| word >> bit & 1 != 0) }
+        Self { span, cuts, shared: [0, 1, 2].map(|n| word >> (SHARED + n) & 1 != 0) }
     }
 
     /// The word of `level` that says so; `None` if a cut is not where a word of that level can have one.
@@ -63,7 +87,8 @@ impl Pieces {
         if (self.cuts[0] | self.cuts[1]) & ((1 << granule) - 1) != 0 {
             return None;
         }
-        let shared = (0..3).map(|n| u64::from(self.shared[n]) << SHARED[n]).sum::<u64>();
+        let [x, y, z] = self.shared.map(u64::from);
+        let shared = (x | y << 1 | z << 2) << SHARED;
         Some(CUTS | shared | self.cuts[0] >> granule << CUT[0] | self.cuts[1] >> granule << CUT[1])
     }
 
@@ -90,19 +115,23 @@ impl Pieces {
         }
     }
 
-    /// The same with every piece from `first` to `end` shared or not; `None` if one is only partly in there, and is not so.
+    /// The same with every piece that lies from `first` to `end` shared or not.
     #[inline]
-    pub(super) fn set(mut self, first: u64, end: u64, shared: bool) -> Option<Self> {
-        let starts = [0, self.cuts[0], self.cuts[1]];
-        let ends = [self.cuts[0], self.cuts[1], self.span];
-        for n in 0..3 {
-            if first <= starts[n] && ends[n] <= end {
-                self.shared[n] = shared;
-            } else if starts[n] < ends[n] && starts[n] < end && first < ends[n] && self.shared[n] != shared {
-                return None;
-            }
+    pub(super) fn set(mut self, first: u64, end: u64, shared: bool) -> Self {
+        let [a, b] = self.cuts;
+        for (n, (start, stop)) in [(0, a), (a, b), (b, self.span)].into_iter().enumerate() {
+            self.shared[n] = if first <= start && stop <= end { shared } else { self.shared[n] };
         }
-        Some(self)
+        self
+    }
+
+    /// Whether [`Pieces::set`] makes the whole of `first` to `end` so: no piece is only partly in it, unless it is so already.
+    pub(super) fn has(self, first: u64, end: u64, shared: bool) -> bool {
+        let [a, b] = self.cuts;
+        let pieces = [(0, a), (a, b), (b, self.span)];
+        pieces.into_iter().zip(self.shared).all(|((start, stop), is)| {
+            is == shared || start.max(first) >= stop.min(end) || first <= start && stop <= end
+        })
     }
 
     /// The same without cuts between pieces that are alike.
@@ -134,7 +163,7 @@ impl Pieces {
         match self.at(self.span).0 == shared {
             true => Some(self),
             false if offset == 0 => Some(Self::uniform(self.span, shared)),
-            false => self.cut(offset)?.set(offset, self.span, shared),
+            false => Some(self.cut(offset)?.set(offset, self.span, shared)),
         }
     }
 }

@@ -15,7 +15,7 @@
 //! A change is two calls: [`Store::prepare`] may run out of nodes and then has changed nothing, [`Store::set`] cannot fail.
 //! Nodes that need not be there any more are given back by [`Store::tidy`], after the change or in its place.
 
-use super::cuts::Pieces;
+use super::cuts::{self, Pieces};
 use super::nodes::{Node, Nodes};
 use super::tree::{Found, Kind, Place, Tree, linked};
 use core::ops::Range;
@@ -66,16 +66,13 @@ impl Kind for Bits {
     }
 
     #[inline]
-    fn cut(word: u64, level: u32, offset: u64) -> Option<u64> {
-        Pieces::of::<Self>(word, level).cut(offset)?.word::<Self>(level)
+    fn cut(word: u64, level: u32, first: u64, end: u64) -> Option<u64> {
+        Pieces::of::<Self>(word, level).cut(first)?.cut(end)?.word::<Self>(level)
     }
 
     #[inline]
     fn tidied(word: u64, level: u32) -> u64 {
-        if word & !1 == 0 {
-            return word;
-        }
-        Pieces::of::<Self>(word, level).without_needless().word::<Self>(level).unwrap_or(word)
+        cuts::tidied::<Self>(word, level)
     }
 }
 
@@ -165,7 +162,10 @@ impl Store {
         }
         let found = self.tree.find(nodes, page);
         let offset = page % Tree::<Bits>::span(found.level);
-        visibility(stretch(found.word, found.level, offset).is_some_and(|found| found.0))
+        visibility(match found.level {
+            0 => found.word >> offset & 1 != 0,
+            level => cuts::shared::<Bits>(found.word, level, offset),
+        })
     }
 
     /// The visibility of `page`, and how many pages from there on have it, at most to the end of the file; 0 pages past it.
@@ -236,9 +236,11 @@ impl Store {
         }
         let Some(node) = linked(word) else {
             let pieces = Pieces::of::<Bits>(word, level);
-            let changed = pieces.set(range.start.saturating_sub(base), stop - base, shared);
-            debug_assert!(changed.is_some(), "a range that was not prepared");
-            self.tree.save(nodes, place, changed.and_then(|pieces| pieces.word::<Bits>(level)).unwrap_or(word));
+            let first = range.start.saturating_sub(base);
+            debug_assert!(pieces.has(first, stop - base, shared), "a range that was not prepared");
+            // No cut has come or gone, so there is such a word.
+            let changed = pieces.set(first, stop - base, shared).word::<Bits>(level).unwrap_or(word);
+            self.tree.save(nodes, place, changed);
             return;
         };
         if level == 1 {

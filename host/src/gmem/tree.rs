@@ -34,8 +34,9 @@ pub(super) trait Kind {
     /// The opposite: the word of `level` that says what the first `used` words of `node` say, if there is one. The others are
     /// past the end of the file.
     fn join(node: &Node, level: u32, used: usize) -> Option<u64>;
-    /// `word` of `level` so that a change can begin or end `offset` pages inside it without a node, if there is such a word.
-    fn cut(_word: u64, _level: u32, _offset: u64) -> Option<u64> {
+    /// `word` of `level` so that a change can begin `first` and end `end` pages from its start without a node, if there is
+    /// such a word.
+    fn cut(_word: u64, _level: u32, _first: u64, _end: u64) -> Option<u64> {
         None
     }
     /// `word` of `level` without what only a change under way needs.
@@ -196,7 +197,7 @@ impl<K: Kind> Tree<K> {
                 node
             } else if !split(at.word) {
                 break;
-            } else if let Some(word) = K::cut(at.word, at.level, page % Self::span(at.level)) {
+            } else if let Some(word) = K::cut(at.word, at.level, 0, page % Self::span(at.level)) {
                 self.save(nodes, at.place, word);
                 made.get_or_insert(Made { place: at.place, level: at.level, word: at.word });
                 break;
@@ -260,7 +261,19 @@ impl<K: Kind> Tree<K> {
         if range.is_empty() {
             return Ok(());
         }
-        let (mut at, _) = self.common(nodes, &range);
+        let (mut at, base) = self.common(nodes, &range);
+        if linked(at.word).is_some() {
+            if at.level == 1 {
+                // A change can begin and end anywhere in a node of words of level 0.
+                return Ok(());
+            }
+        } else if split(at.word) {
+            let end = if range.end == self.end() { Self::span(at.level) } else { range.end - base };
+            if let Some(word) = K::cut(at.word, at.level, range.start - base, end) {
+                self.save(nodes, at.place, word);
+                return Ok(());
+            }
+        }
         let made = self.cut(nodes, at, range.start, &split)?;
         at.word = self.load(nodes, at.place);
         match self.cut(nodes, at, range.end, &split) {

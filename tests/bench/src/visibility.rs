@@ -12,8 +12,10 @@ use tenure_host::gmem::{Node, SliceNodes, Store};
 
 /// Pages of 1 TiB.
 const TEBIBYTE: u64 = 1 << 28;
-/// Conversions of a sample.
+/// Steps of a sample.
 const CALLS: u32 = 300;
+/// Steps before they repeat: so many that no processor learns them.
+const STEPS: usize = 1 << 17;
 /// Fragments: twice as many places each of which is private or shared at random.
 const FRAGMENTS: u64 = 4096;
 
@@ -75,48 +77,70 @@ impl Map for Stored {
     }
 }
 
-/// Numbers that look random and are the same for both.
+/// A conversion and then a lookup.
+struct Step {
+    first: u64,
+    count: u64,
+    all: Visibility,
+    lookup: u64,
+}
+
+/// Does every step, so that the map is as the steps leave it, and again for as long as it is measured: the time of one.
+fn timed(map: &mut impl Map, steps: &[Step]) -> f64 {
+    let mut take = |step: &Step| {
+        let step = black_box(step);
+        map.convert(step.first, step.count, step.all);
+        black_box(map.get(step.lookup));
+    };
+    steps.iter().for_each(&mut take);
+    let mut next = steps.iter().cycle();
+    median(CALLS, || next.next().into_iter().for_each(&mut take))
+}
+
+/// Numbers that look random and are the same in every run.
 struct Random(u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        self.0 >> 24
+        (self.0 >> 20) % end
     }
 }
 
 /// A range of 2 MiB to 64 GiB becomes shared and private again, somewhere in a private file of 1 TiB; a lookup after each.
-fn uniform(map: &mut impl Map) -> f64 {
+fn uniform() -> Vec<Step> {
     const SIZES: [u32; 4] = [9, 14, 18, 24];
     let mut random = Random(1);
-    median(CALLS, || {
-        let shift = SIZES[random.next() as usize % SIZES.len()];
-        let first = black_box(random.next() % TEBIBYTE >> shift << shift);
+    let mut steps = Vec::new();
+    for _ in 0..STEPS / 2 {
+        let shift = SIZES[random.below(4) as usize];
+        let first = random.below(TEBIBYTE) >> shift << shift;
         for all in [Shared, Private] {
-            map.convert(first, 1 << shift, all);
-            black_box(map.get(random.next() % TEBIBYTE));
+            steps.push(Step { first, count: 1 << shift, all, lookup: random.below(TEBIBYTE) });
         }
-    })
+    }
+    steps
 }
 
-/// A place of `1 << shift` pages becomes private or shared, at random both; then one lookup.
-fn fragmented(map: &mut impl Map, shift: u32) -> f64 {
+/// A place of `1 << shift` pages becomes private or shared, at random both; then a lookup anywhere.
+fn fragmented(shift: u32) -> Vec<Step> {
     let mut random = Random(2);
-    let mut step = || {
-        let (place, all) = (random.next() % (2 * FRAGMENTS), if random.next() & 1 == 0 { Private } else { Shared });
-        map.convert(black_box(place << shift), 1 << shift, all);
-        black_box(map.get(random.next() % (2 * FRAGMENTS << shift)));
+    let places = 2 * FRAGMENTS;
+    let mut step = || Step {
+        first: random.below(places) << shift,
+        count: 1 << shift,
+        all: if random.below(2) == 0 { Private } else { Shared },
+        lookup: random.below(places << shift),
     };
-    // Every place has been set several times before anything is measured.
-    (0..20 * FRAGMENTS).for_each(|_| step());
-    median(CALLS, step)
+    (0..STEPS).map(|_| step()).collect()
 }
 
 /// The figures of a fragmented file: how much longer the interval map takes.
 fn fragments(name: &str, shift: u32) {
-    let pages = 2 * FRAGMENTS << shift;
+    let pages = (2 * FRAGMENTS) << shift;
     let (mut store, mut map) = (Stored::new(pages, 1000), Intervals::new(pages, Private));
-    let (stored, mapped) = (fragmented(&mut store, shift), fragmented(&mut map, shift));
+    let steps = fragmented(shift);
+    let (stored, mapped) = (timed(&mut store, &steps), timed(&mut map, &steps));
     figure(&format!("gmem.btree_over_store_{name}"), mapped / stored, "ratio");
     figure(&format!("gmem.store_{name}"), stored, "ns");
     assert!(map.len().abs_diff(FRAGMENTS as usize) < 300, "{} fragments", map.len());
@@ -124,7 +148,8 @@ fn fragments(name: &str, shift: u32) {
 
 pub(crate) fn figures() {
     let (mut store, mut map) = (Stored::new(TEBIBYTE, 10), Intervals::new(TEBIBYTE, Private));
-    let (stored, mapped) = (uniform(&mut store), uniform(&mut map));
+    let steps = uniform();
+    let (stored, mapped) = (timed(&mut store, &steps), timed(&mut map, &steps));
     figure("gmem.store_uniform_over_btree", stored / mapped, "ratio");
     figure("gmem.store_uniform", stored, "ns");
     bytes("gmem.store_bytes_1t_uniform", &store);
