@@ -67,7 +67,13 @@ impl Entry {
     /// The entry of the page `pages` further on, of the same backing.
     #[inline]
     pub(super) const fn further(self, pages: u64) -> Self {
-        Self(self.0.wrapping_add(pages << PAGE_SHIFT))
+        Self(self.0 & !PFN_MASK | self.0.wrapping_add(pages << PAGE_SHIFT) & PFN_MASK)
+    }
+
+    /// Whether `other`, `pages` further on, is of the same facts and on the frame that follows: there is none after the last.
+    #[inline]
+    pub(super) const fn goes_on(self, pages: u64, other: Self) -> bool {
+        self.further(pages).0 == other.0 && self.0 & PFN_MASK <= other.0 & PFN_MASK
     }
 
     /// The host frame.

@@ -98,7 +98,7 @@ impl Index {
         let first = self.get(nodes, page).map(|found| found.0);
         let alike = |word: u64, at: u64| match (first, Entry::from_word(word)) {
             (None, None) => true,
-            (Some(first), Some(entry)) => entry == first.further(at - page),
+            (Some(first), Some(entry)) => first.goes_on(at - page, entry),
             _ => false,
         };
         let mut at = page;

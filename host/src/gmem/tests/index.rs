@@ -245,6 +245,21 @@ fn runs_skip_what_is_not_backed_and_end_where_anything_differs() {
 }
 
 #[test]
+fn no_frame_follows_the_last() {
+    let mut memory = memory(1);
+    let mut nodes = Failing::new(&mut memory);
+    let mut index = Index::new(2).unwrap();
+    let slot = |number| tenure_abi::VmSlot::new(number).unwrap();
+    let last = entry((1 << 40) - 1).assigned_to(slot(0), Size4K);
+    for after in [entry(0).assigned_to(slot(0), Size4K), entry(0).assigned_to(slot(1), Size4K)] {
+        index.fill(&mut nodes, 0, Size4K, last).unwrap();
+        index.fill(&mut nodes, 1, Size4K, after).unwrap();
+        assert_eq!(index.run(&nodes, 0, 2), (Some(last), 1));
+        index.remove(&mut nodes, 0, 2, |_, _| ());
+    }
+}
+
+#[test]
 fn what_lies_past_the_end_is_ignored() {
     let mut memory = memory(8);
     let mut nodes = Failing::new(&mut memory);
