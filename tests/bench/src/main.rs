@@ -9,6 +9,8 @@
 //! | the visibility store, file uniform | an interval map that joins neighbours |
 //! | the interval map, 4,096 fragments | the visibility store |
 //!
+//! `sizes` as the argument prints what repeats exactly instead: the bytes that the store takes.
+//!
 //! The comparators are compiled for the baseline instruction set, like everything here.
 
 mod comparators;
@@ -44,7 +46,15 @@ fn figure(name: &str, value: f64, unit: &str) {
 }
 
 fn main() {
-    visibility::figures();
+    match std::env::args().nth(1).as_deref() {
+        Some("sizes") => visibility::sizes(),
+        _ => times(),
+    }
+    println!("TENURE end");
+}
+
+fn times() {
+    visibility::times();
 
     let claim = claim_1g();
     let fill = median(200, comparators::TwoBits::new().toggle());
@@ -61,7 +71,6 @@ fn main() {
     let one = threads::throughput(&[0]);
     figure("tracker.two_threads_over_one", threads::throughput(&[0, 64]) / one, "ratio");
     figure("tracker.two_threads_over_one_2m_apart", threads::throughput(&[0, 1]) / one, "ratio");
-    println!("TENURE end");
 }
 
 /// Shares a uniform GiB with the hypervisor and unshares it: two claims and commits, of which one is the figure.

@@ -8,7 +8,8 @@ use crate::interval::Intervals;
 use crate::{figure, median};
 use std::hint::black_box;
 use tenure_abi::Visibility::{self, Private, Shared};
-use tenure_host::gmem::{Node, SliceNodes, Store};
+use tenure_host::gmem::store::Store;
+use tenure_host::gmem::{Node, SliceNodes};
 
 /// Pages of 1 TiB.
 const TEBIBYTE: u64 = 1 << 28;
@@ -146,17 +147,20 @@ fn fragments(name: &str, shift: u32) {
     assert!(map.len().abs_diff(FRAGMENTS as usize) < 300, "{} fragments", map.len());
 }
 
-pub(crate) fn figures() {
+/// The store against the interval map.
+pub(crate) fn times() {
     let (mut store, mut map) = (Stored::new(TEBIBYTE, 10), Intervals::new(TEBIBYTE, Private));
     let steps = uniform();
     let (stored, mapped) = (timed(&mut store, &steps), timed(&mut map, &steps));
     figure("gmem.store_uniform_over_btree", stored / mapped, "ratio");
     figure("gmem.store_uniform", stored, "ns");
-    bytes("gmem.store_bytes_1t_uniform", &store);
-
     fragments("fragmented", 0);
     fragments("fragmented_2m", 9);
+}
 
+/// What the store of a file of 1 TiB takes.
+pub(crate) fn sizes() {
+    bytes("gmem.store_bytes_1t_uniform", &Stored::new(TEBIBYTE, 0));
     // Every node there can be: two stretches in every 128 MiB.
     let mut worst = Stored::new(TEBIBYTE, 9000);
     for page in (0..TEBIBYTE).step_by(1 << 15).flat_map(|leaf| [leaf + 1, leaf + 3]) {

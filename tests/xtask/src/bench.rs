@@ -6,7 +6,7 @@
 
 mod figures;
 
-pub(crate) use figures::{Reading, limits, table};
+pub(crate) use figures::{Reading, limits, table, timed_limits};
 
 use crate::command::{self, BUILD_LIMIT};
 use crate::firmware::{self, Images, Machine};
@@ -33,17 +33,25 @@ pub(crate) fn measure(workspace: &Workspace, setup: &Setup) -> Vec<Reading> {
         None => host("linux", workspace, &|machine| linux::figures(workspace, machine)),
     });
     readings.extend(size::readings(workspace, setup));
+    readings.extend(hosted(workspace, "sizes", &["gmem.store_bytes"]));
     readings
 }
 
-/// The tracker against its comparators: ratios of times, so only for the table, never for a verdict.
+/// The tracker and the visibility store against their comparators: ratios of times, so only for the table, never for the verdict
+/// of a test run.
 pub(crate) fn timed(workspace: &Workspace) -> Vec<Reading> {
+    hosted(workspace, "times", &["tracker", "gmem"])
+}
+
+/// What the program of hosted figures prints when it is asked for `which`; without it the figures that begin with `parts` are broken.
+fn hosted(workspace: &Workspace, which: &str, parts: &[&str]) -> Vec<Reading> {
     let mut cargo = workspace.cargo();
-    cargo.args(["run", "--quiet", "--release", "-p", "tenure-bench"]);
-    match command::run(&mut cargo, BUILD_LIMIT, Some(&workspace.log("bench-tracker")), |_| {}) {
+    cargo.args(["run", "--quiet", "--release", "-p", "tenure-bench", "--", which]);
+    let broken = |reason: &str| parts.iter().map(|part| Reading::broken(part, reason)).collect();
+    match command::run(&mut cargo, BUILD_LIMIT, Some(&workspace.log(&format!("bench-{which}"))), |_| {}) {
         Ok(done) if done.ok() => Transcript::parse(&done.lines).figures.iter().map(Reading::measured).collect(),
-        Ok(done) => vec![Reading::broken("tracker", &done.tail(3))],
-        Err(error) => vec![Reading::broken("tracker", &format!("{error:#}"))],
+        Ok(done) => broken(&done.tail(3)),
+        Err(error) => broken(&format!("{error:#}")),
     }
 }
 

@@ -116,7 +116,8 @@ fn figures(workspace: &Workspace, format: &Format) -> bool {
             println!("{}", line.text());
         }
     }
-    let exceeded: Vec<_> = bench::limits(&readings).into_iter().filter(Case::failed).collect();
+    let judged = bench::limits(&readings).into_iter().chain(bench::timed_limits(&readings));
+    let exceeded: Vec<_> = judged.filter(Case::failed).collect();
     for case in &exceeded {
         eprintln!("does not hold: {} ({:?})", case.name, case.verdict);
     }
