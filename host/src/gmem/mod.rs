@@ -22,7 +22,7 @@
 //! | `env` | what the integrator supplies |
 //! | `nodes` | memory for the two trees, the caller's |
 //! | `store`, `index`, `entry` | visibility; frames and their facts |
-//! | `tree`, `cuts` | the shape both trees share; what a word of the store says without a node |
+//! | `tree`; `bits`, `cuts` | the shape both trees share; what the words of the store mean |
 //! | `claim` | pages that a call works on, and the bound wait for them |
 //! | `pieces` | a range cut where its facts change |
 //! | `assign` | driving a platform over a piece: largest entries, retries, what became of failures |
@@ -36,6 +36,7 @@
 
 mod assign;
 mod bind;
+mod bits;
 mod claim;
 mod convert;
 mod cuts;

@@ -6,6 +6,9 @@
 //!
 //! Pages past the end of the file are never shown; what a caller names there is ignored.
 
+mod prepare;
+mod tidy;
+
 use super::nodes::{Node, NodeIndex, Nodes};
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -58,13 +61,6 @@ pub(super) struct Found {
     pub(super) word: u64,
     pub(super) level: u32,
     pub(super) place: Place,
-}
-
-/// A word that became a link or was cut, and what it was before.
-pub(super) struct Made {
-    place: Place,
-    level: u32,
-    word: u64,
 }
 
 pub(super) struct Tree<K> {
@@ -179,65 +175,6 @@ impl<K: Kind> Tree<K> {
         }
         (at, range.start & !(Self::span(at.level) - 1))
     }
-
-    /// Goes down from `at` to the word of `level` for `page`, or to the last before it that `split` keeps whole or that can be cut
-    /// there. Other words on the way become links; the first that changed is told, so that it can be undone.
-    #[inline]
-    pub(super) fn reach<N: Nodes>(
-        &mut self,
-        nodes: &mut N,
-        mut at: Found,
-        page: u64,
-        level: u32,
-        split: impl Fn(u64) -> bool,
-    ) -> Result<(Found, Option<Made>), Error> {
-        let mut made = None;
-        while at.level > level {
-            let node = if let Some(node) = linked(at.word) {
-                node
-            } else if !split(at.word) {
-                break;
-            } else if let Some(word) = K::cut(at.word, at.level, 0, page % Self::span(at.level)) {
-                self.save(nodes, at.place, word);
-                made.get_or_insert(Made { place: at.place, level: at.level, word: at.word });
-                break;
-            } else if let Some(node) = Self::filled(nodes, at.word, at.level) {
-                self.save(nodes, at.place, link(node));
-                made.get_or_insert(Made { place: at.place, level: at.level, word: at.word });
-                node
-            } else {
-                self.undo(nodes, made.as_ref());
-                return Err(Error::NoMemory);
-            };
-            at.level -= 1;
-            at.place = Place::In(node, Self::slot(page, at.level));
-            at.word = self.load(nodes, at.place);
-        }
-        Ok((at, made))
-    }
-
-    /// A node that says what `word` of `level` says.
-    #[inline(never)]
-    fn filled<N: Nodes>(nodes: &mut N, word: u64, level: u32) -> Option<NodeIndex> {
-        let node = nodes.take()?;
-        let Some(words) = nodes.node_mut(node) else {
-            nodes.give_back(node);
-            return None;
-        };
-        K::split(word, level, words);
-        Some(node)
-    }
-
-    /// Makes a word again what it was.
-    #[cold]
-    fn undo<N: Nodes>(&mut self, nodes: &mut N, made: Option<&Made>) {
-        if let Some(&Made { place, level, word }) = made {
-            let changed = self.load(nodes, place);
-            self.save(nodes, place, word);
-            Self::release(nodes, changed, level);
-        }
-    }
-
     /// Gives back every node below `word` of `level`.
     pub(super) fn release<N: Nodes>(nodes: &mut N, word: u64, level: u32) {
         let Some(node) = linked(word).filter(|_| level > 0) else { return };
@@ -248,102 +185,6 @@ impl<K: Kind> Tree<K> {
         }
         nodes.give_back(node);
     }
-
-    /// Splits every word that `split` allows and that has one end of the range inside. On failure nothing has changed.
-    pub(super) fn prepare<N: Nodes>(
-        &mut self,
-        nodes: &mut N,
-        first: u64,
-        count: u64,
-        split: impl Fn(u64) -> bool,
-    ) -> Result<(), Error> {
-        let range = self.whole(first, count);
-        if range.is_empty() {
-            return Ok(());
-        }
-        let (mut at, base) = self.common(nodes, &range);
-        if linked(at.word).is_some() {
-            if at.level == 1 {
-                // A change can begin and end anywhere in a node of words of level 0.
-                return Ok(());
-            }
-        } else if split(at.word) {
-            let end = if range.end == self.end() { Self::span(at.level) } else { range.end - base };
-            if let Some(word) = K::cut(at.word, at.level, range.start - base, end) {
-                self.save(nodes, at.place, word);
-                return Ok(());
-            }
-        }
-        let made = self.cut(nodes, at, range.start, &split)?;
-        at.word = self.load(nodes, at.place);
-        match self.cut(nodes, at, range.end, &split) {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                self.undo(nodes, made.as_ref());
-                Err(error)
-            }
-        }
-    }
-
-    /// Makes it possible that a change begins or ends at `page`, which lies in the word `at` or at its end.
-    #[inline]
-    fn cut<N: Nodes>(
-        &mut self,
-        nodes: &mut N,
-        at: Found,
-        page: u64,
-        split: impl Fn(u64) -> bool,
-    ) -> Result<Option<Made>, Error> {
-        if page >= self.end() {
-            return Ok(None);
-        }
-        // The highest level with a word that begins there.
-        let level = page.trailing_zeros().saturating_sub(K::UNIT) / 9;
-        Ok(self.reach(nodes, at, page, level, split)?.1)
-    }
-
-    /// Joins every node that touches the range, says the same as one word, and has no page that is `busy`.
-    pub(super) fn tidy<N: Nodes>(&mut self, nodes: &mut N, first: u64, count: u64, busy: &impl Fn(u64, u64) -> bool) {
-        let range = self.within(first, count);
-        if !range.is_empty() {
-            self.tidy_word(nodes, self.top(), 0, &range, busy);
-        }
-    }
-
-    /// Whether a node is left.
-    fn tidy_word<N: Nodes>(
-        &mut self,
-        nodes: &mut N,
-        at: Found,
-        base: u64,
-        range: &Range<u64>,
-        busy: &impl Fn(u64, u64) -> bool,
-    ) -> bool {
-        let pages = Self::span(at.level).min(self.pages - base);
-        let Some(node) = linked(at.word) else {
-            let word = K::tidied(at.word, at.level);
-            if word != at.word && !busy(base, pages) {
-                self.save(nodes, at.place, word);
-            }
-            return false;
-        };
-        let mut left = false;
-        if at.level > 1 {
-            for (slot, base) in Self::children(base, at.level, range) {
-                let place = Place::In(node, slot);
-                let below = Found { word: self.load(nodes, place), level: at.level - 1, place };
-                left |= self.tidy_word(nodes, below, base, range, busy);
-            }
-        }
-        // What cannot be joined below cannot be here.
-        let used = (self.end() - base).div_ceil(Self::span(at.level - 1)).min(Node::WORDS as u64) as usize;
-        let joined = || nodes.node(node).and_then(|node| K::join(node, at.level, used));
-        let Some(word) = (!left).then(joined).flatten().filter(|_| !busy(base, pages)) else { return true };
-        self.save(nodes, at.place, word);
-        nodes.give_back(node);
-        false
-    }
-
     /// The words below a word of `level` that starts at page `base`, as far as they touch `range`: slot and first page.
     pub(super) fn children(base: u64, level: u32, range: &Range<u64>) -> impl Iterator<Item = (usize, u64)> + use<K> {
         let span = Self::span(level - 1);
