@@ -42,6 +42,7 @@ pub(super) trait Kind {
     fn cut(_word: u64, _level: u32, _first: u64, _end: u64) -> Option<u64> {
         None
     }
+
     /// `word` of `level` without what only a change under way needs.
     fn tidied(word: u64, _level: u32) -> u64 {
         word
@@ -175,6 +176,7 @@ impl<K: Kind> Tree<K> {
         }
         (at, range.start & !(Self::span(at.level) - 1))
     }
+
     /// Gives back every node below `word` of `level`.
     pub(super) fn release<N: Nodes>(nodes: &mut N, word: u64, level: u32) {
         let Some(node) = linked(word).filter(|_| level > 0) else { return };
@@ -185,6 +187,7 @@ impl<K: Kind> Tree<K> {
         }
         nodes.give_back(node);
     }
+
     /// The words below a word of `level` that starts at page `base`, as far as they touch `range`: slot and first page.
     pub(super) fn children(base: u64, level: u32, range: &Range<u64>) -> impl Iterator<Item = (usize, u64)> + use<K> {
         let span = Self::span(level - 1);

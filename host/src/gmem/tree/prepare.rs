@@ -64,6 +64,7 @@ impl<K: Kind> Tree<K> {
         let level = page.trailing_zeros().saturating_sub(K::UNIT) / 9;
         Ok(self.reach(nodes, at, page, level, split)?.1)
     }
+
     /// Goes down from `at` to the word of `level` for `page`, or to the last before it that `split` keeps whole or that can be cut
     /// there. Other words on the way become links; the first that changed is told, so that it can be undone.
     #[inline]
@@ -99,6 +100,7 @@ impl<K: Kind> Tree<K> {
         }
         Ok((at, made))
     }
+
     /// A node that says what `word` of `level` says.
     #[inline(never)]
     fn filled<N: Nodes>(nodes: &mut N, word: u64, level: u32) -> Option<NodeIndex> {
@@ -110,6 +112,7 @@ impl<K: Kind> Tree<K> {
         K::split(word, level, words);
         Some(node)
     }
+
     /// Makes a word again what it was.
     #[cold]
     fn undo<N: Nodes>(&mut self, nodes: &mut N, made: Option<&Made>) {
