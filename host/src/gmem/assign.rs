@@ -14,7 +14,7 @@ use super::nodes::Nodes;
 use super::pieces::{Piece, Seen};
 use super::{Env, File, FilePages};
 use crate::platform::{Content, Fault, Here, Op, Platform, Progress, Retry, Sizes};
-use tenure_abi::{AddressWidth, Error, FrameRange, PageSize, Pfn, Run, VmHandle};
+use tenure_abi::{AddressWidth, FrameRange, PageSize, Pfn, Run, VmHandle};
 
 /// Where a platform came to a stop for good.
 struct Stuck {
@@ -26,7 +26,6 @@ struct Stuck {
 impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BINDINGS> {
     /// Gives the backed, unassigned pages of `piece` to the guest `seen`, as far as the platform lets it.
     ///
-    ///
     /// # Errors
     /// The first failure; what lies behind the entry that failed was tried all the same.
     pub(super) fn assign(&self, piece: Piece, seen: Seen, op: Op, content: Content) -> Result<(), Fault> {
@@ -37,15 +36,22 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
         while let Some((run, pages)) = next_run(piece, seen, done, sizes) {
             let carry = |rest: Run, at: u64| self.platform.transfer(seen.guest, rest, op, ahead(content, done + at));
             let stuck = self.drive(seen.guest, run, carry);
-            let good = stuck.as_ref().map_or(pages.count, |stuck| stuck.done);
-            if let Some(good) = FilePages::between(pages.first, pages.first + good) {
+            let part = self.part(pages, run.hw(), stuck.as_ref());
+            if let Some(good) = part.good {
                 self.note(good, |entry| given(entry, seen.guest, run.hw(), op, content));
             }
-            done += good;
-            let Some(stuck) = stuck else { continue };
-            let failed = FilePages { first: pages.first + good, count: run.hw().frames().min(pages.count - good) };
+            done = part.end - piece.pages.first;
+            let (Some(stuck), Some(failed)) = (stuck, part.failed) else { continue };
             match stuck.here {
-                Here::AsBefore => self.lock().counts.deferred += failed.count,
+                _ if !part.alone => self.withdraw(failed, stuck.why),
+                Here::AsBefore if op == Op::ToPrivate => {
+                    self.lock().counts.deferred += failed.count;
+                    if content == Content::Zero {
+                        // The zeroes that were promised come with the first use.
+                        self.note(failed, |entry| entry.without(Facts::INITIALISED));
+                    }
+                }
+                Here::AsBefore => {}
                 // Firmware's corrections to a page of the guest being built are for its maker to read.
                 Here::Rewritten if matches!(op, Op::Populate(_)) => {
                     self.note(failed, |entry| entry.with(Facts::INITIALISED));
@@ -57,7 +63,6 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
                 Here::Detached | Here::Unknown => self.withdraw(failed, stuck.why),
             }
             result = result.and(Err(stuck.why));
-            done += failed.count;
         }
         result
     }
@@ -69,17 +74,15 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
         while let Some(rest) = rest_of(piece, seen, done, entry.hw()) {
             let carry = |rest: Run, _| self.platform.transfer(seen.guest, rest, op, content);
             let stuck = self.drive(seen.guest, rest, carry);
-            let good = stuck.as_ref().map_or(rest.frames().count(), |stuck| stuck.done);
-            let first = piece.pages.first + done;
-            if let Some(good) = FilePages::between(first, first + good) {
+            let pages = FilePages { first: piece.pages.first + done, count: rest.frames().count() };
+            let part = self.part(pages, entry.hw(), stuck.as_ref());
+            if let Some(good) = part.good {
                 self.note(good, Entry::unassigned);
             }
-            done += good;
-            let Some(stuck) = stuck else { continue };
-            let first = piece.pages.first + done;
-            let failed = FilePages { first, count: entry.hw().frames().min(piece.pages.end() - first) };
-            self.withdraw(failed, stuck.why);
-            done += failed.count;
+            done = part.end - piece.pages.first;
+            if let (Some(stuck), Some(failed)) = (stuck, part.failed) {
+                self.withdraw(failed, stuck.why);
+            }
         }
     }
 
@@ -92,11 +95,12 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
             let Some(stuck) = self.drive(seen.guest, rest, |rest, _| self.platform.detach(seen.guest, rest)) else {
                 return;
             };
-            done += stuck.done;
-            let first = piece.pages.first + done;
-            let failed = FilePages { first, count: entry.hw().frames().min(piece.pages.end() - first) };
-            self.withdraw(failed, stuck.why);
-            done += failed.count;
+            let pages = FilePages { first: piece.pages.first + done, count: rest.frames().count() };
+            let part = self.part(pages, entry.hw(), Some(&stuck));
+            done = part.end - piece.pages.first;
+            if let Some(failed) = part.failed {
+                self.withdraw(failed, stuck.why);
+            }
         }
     }
 
@@ -108,17 +112,32 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
         let Some(entry) = piece.entry else { return Ok(()) };
         let Some(run) = rest_of(piece, seen, 0, entry.hw()) else { return Ok(()) };
         let stuck = self.drive(seen.guest, run, |rest, _| self.platform.resize(seen.guest, rest, PageSize::Size4K));
-        let good = stuck.as_ref().map_or(piece.pages.count, |stuck| stuck.done);
-        if let Some(good) = FilePages::between(piece.pages.first, piece.pages.first + good) {
+        let part = self.part(piece.pages, entry.hw(), stuck.as_ref());
+        if let Some(good) = part.good {
             self.note(good, |entry| entry.with_hw(PageSize::Size4K));
         }
         let Some(stuck) = stuck else { return Ok(()) };
-        if matches!(stuck.here, Here::Detached | Here::Unknown) {
-            let first = piece.pages.first + good;
-            let count = entry.hw().frames().min(piece.pages.end() - first);
-            self.withdraw(FilePages { first, count }, stuck.why);
+        if let Some(failed) = part.failed.filter(|_| stuck.here != Here::AsBefore || !part.alone) {
+            self.withdraw(failed, stuck.why);
         }
         Err(stuck.why)
+    }
+
+    /// What became of `pages`, a run in entries of size `hw`: those that went well, and the entry that did not.
+    ///
+    /// Where there is no node to tell that entry apart from the rest of a large frame, the whole frame shares its fate:
+    /// nothing may be on record that is not so.
+    fn part(&self, pages: FilePages, hw: PageSize, stuck: Option<&Stuck>) -> Part {
+        let Some(stuck) = stuck else {
+            return Part { good: Some(pages), failed: None, alone: true, end: pages.end() };
+        };
+        let first = pages.first + stuck.done;
+        let failed = FilePages { first, count: hw.frames().min(pages.end() - first) };
+        let mut state = self.lock();
+        let alone = state.prepare(failed).is_ok();
+        let failed = if alone { failed } else { state.whole_backings(failed) };
+        let good = FilePages::between(pages.first, failed.first);
+        Part { good, failed: Some(failed), alone, end: failed.end() }
     }
 
     /// Repeats `step` on what is left of `run` while that can help; where it came to a stop for good, if it did.
@@ -144,49 +163,28 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
                 }
                 Retry::Owed => self.platform.settle(guest).is_ok(),
             };
-            if !settled || here == Here::Unknown || !self.env.pause(attempt) {
+            // What firmware wrote over is not asked for again: the bytes that were meant are gone.
+            let lost = matches!(here, Here::Unknown | Here::Rewritten);
+            if lost || !settled || !self.env.pause(attempt) {
                 return Some(Stuck { done, here, why });
             }
             attempt += 1;
         }
     }
 
-    /// Records new facts of claimed pages. Where a large frame's record would have to be told apart and there is no node to do
-    /// it, the whole frame is given up: nothing may be on record that is not so.
+    /// Records new facts of claimed and prepared pages.
     pub(super) fn note(&self, pages: FilePages, change: impl Fn(Entry) -> Entry) {
-        self.tell_apart(pages);
         let mut state = self.lock();
         let super::State { nodes, index, .. } = &mut *state;
         index.update(nodes, pages.first, pages.count, |_, entry| change(entry));
     }
 
-    /// Takes claimed pages out of use: frames to the integrator, offsets unbacked.
+    /// Takes claimed and prepared pages out of use: frames to the integrator, offsets unbacked.
     pub(super) fn withdraw(&self, pages: FilePages, why: Fault) {
-        self.tell_apart(pages);
         self.take_out(pages, |pfn, size| {
             self.env.withdraw(pfn, size, why);
             self.lock().counts.withdrawn += size.frames();
         });
-    }
-
-    /// The index knows `pages` apart from their neighbours, or the large frames at their ends are gone.
-    fn tell_apart(&self, pages: FilePages) {
-        let mut state = self.lock();
-        let super::State { nodes, index, .. } = &mut *state;
-        if index.prepare(nodes, pages.first, pages.count).is_ok() {
-            return;
-        }
-        let ends = [pages.first, pages.end() - 1].map(|page| {
-            let size = index.get(nodes, page).map_or(1, |(_, size)| size.frames());
-            FilePages { first: page / size * size, count: size }
-        });
-        drop(state);
-        for end in ends.into_iter().filter(|end| end.common(pages) != Some(*end)) {
-            self.take_out(end, |pfn, size| {
-                self.env.withdraw(pfn, size, Fault::of(Error::NoMemory));
-                self.lock().counts.withdrawn += size.frames();
-            });
-        }
     }
 
     /// Makes claimed and prepared pages unbacked; `to` gets each frame, without the lock.
@@ -210,6 +208,16 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
             }
         }
     }
+}
+
+/// A run, told apart by what became of it.
+struct Part {
+    good: Option<FilePages>,
+    failed: Option<FilePages>,
+    /// Nothing but the entry that failed is in `failed`.
+    alone: bool,
+    /// Where to go on.
+    end: u64,
 }
 
 /// What an entry is after `op` succeeded.

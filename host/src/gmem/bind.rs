@@ -59,9 +59,9 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
     /// Shows `pages` to `guest` from `gfn` on.
     ///
     /// # Errors
-    /// Nothing changed. [`Error::Exists`] if the guest sees one of the pages already, [`Error::Invalid`] if the guest
-    /// addresses end beyond 52 bits, [`Error::NoMemory`] if the file has no room for another binding, [`Error::Retry`] while others
-    /// work on the pages.
+    /// It is not bound. [`Error::Exists`] if the guest sees one of the pages already, [`Error::Invalid`] if the guest
+    /// addresses end beyond 52 bits, [`Error::NoMemory`] if the file has no room for another binding or no node to tell pages of
+    /// a large frame apart, [`Error::Retry`] while others work on the pages, what the platform says to a split.
     pub fn bind(&self, guest: VmHandle, gfn: Gfn, pages: FilePages, phase: Phase) -> Result<(), Error> {
         let gfns = FrameRange::new(gfn, pages.count, AddressWidth::MAX)?;
         let new = Binding { guest, gfns, first: pages.first, phase, departed: false };
@@ -72,19 +72,18 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
             return Err(Error::Exists);
         }
         state.forget_departed();
-        let elsewhere = |old: &Binding| !old.live() && old.pages().overlaps(pages) && !old.agrees(&new);
-        if state.bindings.is_full() {
-            return Err(Error::NoMemory);
-        }
-        if state.bindings.iter().any(elsewhere) {
-            state.prepare(claim.pages())?;
+        state.room(pages)?;
+        while let Some(held) = state.held_elsewhere(&new) {
+            state.prepare(claim.pages()).and_then(|()| state.prepare(held))?;
             drop(state);
-            self.take_from_guest(claim.pages());
+            self.split_reaching(held, claim.pages(), Piece::assigned)?;
+            self.take_from_guest(held);
             state = self.lock();
         }
-        // In the order of pages: whoever looks for what continues a binding finds it in one pass.
-        let place = state.bindings.partition_point(|old| old.first < new.first);
-        state.bindings.insert(place, new).map_err(|_| Error::NoMemory)
+        state.room(pages)?;
+        state.cut_departed(pages);
+        state.insert(new);
+        Ok(())
     }
 
     /// Ends what `guest` sees from `gfn` on. Frames, contents and visibility stay.
@@ -141,11 +140,12 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
         }
     }
 
-    /// Claimed and prepared pages go from the guest to nobody; contents as the platform leaves them.
+    /// Claimed and prepared pages go from the departed guest that holds them to nobody; contents as the platform leaves them.
     fn take_from_guest(&self, pages: FilePages) {
-        self.detach_all(pages, Piece::assigned);
+        let departed = |piece: &Piece| piece.assigned() && piece.guest.is_some_and(|seen| seen.departed);
+        self.detach_all(pages, departed);
         let _: Result<(), ()> = self.each_piece(pages, |piece| {
-            if let Some(seen) = piece.guest.filter(|_| piece.assigned()) {
+            if let Some(seen) = piece.guest.filter(|_| departed(&piece)) {
                 self.unassign(piece, seen, Op::ToShared, Content::Leave);
             }
             Ok(())
@@ -154,6 +154,49 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
 }
 
 impl<N: Nodes, const BINDINGS: usize> State<N, BINDINGS> {
+    /// Whether `pages` can be bound: one binding more, and one for every departed one that they cut in two.
+    fn room(&self, pages: FilePages) -> Result<(), Error> {
+        let around = |old: &&Binding| !old.live() && old.first < pages.first && pages.end() < old.pages().end();
+        let more = 1 + self.bindings.iter().filter(around).count();
+        if self.bindings.len() + more > self.bindings.capacity() { Err(Error::NoMemory) } else { Ok(()) }
+    }
+
+    /// In the order of pages: whoever looks for what continues a binding finds it in one pass.
+    fn insert(&mut self, new: Binding) {
+        let place = self.bindings.partition_point(|old| old.first < new.first);
+        // There is room: it was asked for.
+        let _ = self.bindings.insert(place, new);
+    }
+
+    /// Those of the pages of `new` that the hardware still holds for a guest that departed from them, if that is not
+    /// the place where `new` puts them.
+    fn held_elsewhere(&self, new: &Binding) -> Option<FilePages> {
+        let departed = self.bindings.iter().filter(|old| !old.live() && !old.agrees(new));
+        departed.filter_map(|old| Some((old, old.pages().common(new.pages())?))).find_map(|(old, common)| {
+            let mut held = None;
+            self.index.each(&self.nodes, common.first, common.count, |page, entry, count| {
+                if held.is_none() && entry.owner() == Some(old.guest.slot()) {
+                    held = Some(FilePages { first: page, count });
+                }
+            });
+            held
+        })
+    }
+
+    /// `pages` are no longer on record as departed: the hardware holds none of them, or they are bound there again.
+    fn cut_departed(&mut self, pages: FilePages) {
+        let cut = |old: &Binding| !old.live() && old.pages().overlaps(pages);
+        while let Some(at) = self.bindings.iter().position(cut) {
+            let old = self.bindings.remove(at);
+            let before = FilePages::between(old.first, pages.first);
+            let after = FilePages::between(pages.end().max(old.first), old.pages().end());
+            for rest in [before, after].into_iter().flatten() {
+                let gfns = old.gfns_of(rest);
+                gfns.into_iter().for_each(|gfns| self.insert(Binding { gfns, first: rest.first, ..old }));
+            }
+        }
+    }
+
     /// Departed bindings of which the hardware holds no page any more are forgotten.
     fn forget_departed(&mut self) {
         let Self { nodes, index, bindings, .. } = self;

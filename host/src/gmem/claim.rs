@@ -98,6 +98,16 @@ impl<N: Nodes, const BINDINGS: usize> State<N, BINDINGS> {
         }
     }
 
+    /// `pages`, and the rest of the frames that begin or end inside.
+    pub(super) fn whole_backings(&self, pages: FilePages) -> FilePages {
+        let backing = |page: u64| {
+            let count = self.index.get(&self.nodes, page).map_or(1, |(_, size)| size.frames());
+            FilePages { first: page - page % count, count }
+        };
+        let first = backing(pages.first).first;
+        FilePages { first, count: backing(pages.end() - 1).end() - first }
+    }
+
     /// Makes the trees smaller where they became uniform around `pages`, away from pages in work.
     fn tidy(&mut self, pages: FilePages) {
         let Self { nodes, store, index, claims, .. } = self;

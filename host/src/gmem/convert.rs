@@ -12,6 +12,7 @@
 //! To shared nothing is refused after step 1. A page that cannot be finished after step 3 is withdrawn: its offset is unbacked, the
 //! call succeeds, [`super::Counts`] has it.
 
+use super::entry::Facts;
 use super::nodes::Nodes;
 use super::pieces::{Piece, Seen};
 use super::{Env, File, FilePages, Tracking, at};
@@ -48,7 +49,8 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
 
         let change = Change { to, mode, rule };
         self.reserve(pages, change)?;
-        self.split_reaching(pages, claim.pages(), |piece| piece.assigned() && piece.visibility != to)?;
+        self.split_reaching(pages, claim.pages(), |piece| piece.assigned() && piece.visibility != to)
+            .map_err(&start)?;
         if to == Visibility::Private {
             self.cut_host_off(pages)?;
         }
@@ -61,8 +63,9 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
         Ok(())
     }
 
-    /// What the platform may need is set aside.
+    /// What the platform and the index may need is set aside.
     fn reserve(&self, pages: FilePages, change: Change) -> Result<(), Located<Error>> {
+        self.prepare_pieces(pages).map_err(at(pages.first))?;
         self.each_piece(pages, |piece| {
             let Some((seen, op)) = self.platform_work(&piece, change) else { return Ok(()) };
             let Some(run) = seen.run(&piece) else { return Ok(()) };
@@ -77,7 +80,7 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
         pages: FilePages,
         claimed: FilePages,
         which: impl Fn(&Piece) -> bool,
-    ) -> Result<(), Located<Error>> {
+    ) -> Result<(), Error> {
         if claimed == pages {
             return Ok(());
         }
@@ -89,13 +92,12 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
             if !reaches || !which(&piece) {
                 continue;
             }
-            // Its pages can differ in visibility: it is split piece by piece all the same.
             self.each_piece(entry, |piece| {
                 let Some(seen) = piece.guest else { return Ok(()) };
                 // A guest must not go on with a large translation over small entries.
                 self.zap(seen, &piece);
                 self.env.flush_guests();
-                self.split(piece, seen).map_err(|fault| at(pages.first)(fault.kind))
+                self.split(piece, seen).map_err(|fault| fault.kind)
             })?;
         }
         Ok(())
@@ -187,8 +189,13 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
                 None => {
                     scramble(&piece);
                     let zero = per_page && content == Content::Zero && piece.workable();
-                    if let Some(frames) = piece.frames().filter(|_| zero) {
-                        self.env.zero(frames);
+                    match piece.frames().filter(|_| zero) {
+                        // Its zeroes come with the first use, from whoever makes it the guest's.
+                        Some(_) if change.to == Visibility::Private && !piece.assigned() => {
+                            self.note(piece.pages, |entry| entry.without(Facts::INITIALISED));
+                        }
+                        Some(frames) => self.env.zero(frames),
+                        None => {}
                     }
                 }
             }

@@ -82,9 +82,9 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
             let page = binding.page(gfn).ok_or(Error::NotFound)?;
             let mut piece = state.untouched(page)?;
             let private = match (self.options.tracking, access) {
-                (Tracking::Guest, Access::Private) => true,
-                (Tracking::Guest, Access::Shared) => false,
                 (_, Access::Untold) => piece.visibility == Visibility::Private,
+                // What the host may map never becomes the guest's alone.
+                (Tracking::Guest, told) => told == Access::Private && piece.visibility == Visibility::Private,
                 (Tracking::File, told) => {
                     let private = piece.visibility == Visibility::Private;
                     if private != (told == Access::Private) {
@@ -105,7 +105,9 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
             };
             let missing = match ready(&piece, needs) {
                 Ok(entry) => {
-                    state.mark_mapped(&binding, page)?;
+                    if private && binding.phase == Phase::Building && !piece.assigned() {
+                        state.mark_mapped(page)?;
+                    }
                     return Ok(install(state.mapping(&piece, entry, Some(&binding), largest)));
                 }
                 Err(missing) => missing,
@@ -156,13 +158,11 @@ impl<N: Nodes, const BINDINGS: usize> State<N, BINDINGS> {
         self.bindings.iter().copied().find(|old| old.live() && old.guest == guest && old.gfns.contains(gfn))
     }
 
-    /// A page that a guest sees while it is built is on record until it is populated.
-    fn mark_mapped(&mut self, binding: &Binding, page: u64) -> Result<(), Error> {
+    /// A private page that a guest sees while it is built is on record until the guest is finished.
+    fn mark_mapped(&mut self, page: u64) -> Result<(), Error> {
         let Self { nodes, index, .. } = self;
-        if binding.phase == Phase::Building {
-            index.prepare(nodes, page, 1)?;
-            index.update(nodes, page, 1, |_, entry| entry.with(Facts::MAPPED));
-        }
+        index.prepare(nodes, page, 1)?;
+        index.update(nodes, page, 1, |_, entry| entry.with(Facts::MAPPED));
         Ok(())
     }
 }

@@ -7,8 +7,8 @@ use super::fault::Missing;
 use super::nodes::Nodes;
 use super::pieces::{Piece, Seen};
 use super::{Binding, Env, File, FilePages, State, Tracking};
-use crate::platform::{Content, Op, Platform};
-use tenure_abi::{Error, PageSize, Pfn, Visibility};
+use crate::platform::{Content, Op, Phase, Platform, Rule};
+use tenure_abi::{ContentMode, Error, PageSize, Pfn, Visibility};
 
 impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BINDINGS> {
     /// Gives `page` what it misses, for a host process or for the guest that `binding` shows it to as `what`. Whether it
@@ -42,18 +42,21 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
             Missing::Content => piece.initialised(),
             Missing::Assignment => piece.assigned(),
         };
-        if done {
+        if done || piece.poisoned() {
             return Ok(());
         }
         let guest = binding.filter(|_| what == Visibility::Private);
         match (missing, guest) {
             (Missing::Frame, _) => {
-                self.back_largest(piece.pages).map(drop).or_else(|_| self.back(page, PageSize::Size4K))
+                let large = PageSize::Size2M;
+                let whole = piece.pages.count == large.frames();
+                let backed = whole.then(|| self.back(piece.pages.first, large)).is_some_and(|backed| backed.is_ok());
+                if backed { Ok(()) } else { self.back(page, PageSize::Size4K) }
             }
             (Missing::Content, None) => self.zeroes(&piece),
             // Nobody zeroes what firmware overwrites: the platform is told what the guest may find.
             (Missing::Content, Some(binding)) => self.first_assignment(page, piece, &binding, Content::Zero),
-            (Missing::Assignment, Some(binding)) => self.first_assignment(page, piece, &binding, Content::Leave),
+            (Missing::Assignment, Some(binding)) => self.first_assignment(page, piece, &binding, self.kept()),
             (Missing::Assignment, None) => Err(Error::Internal),
         }
     }
@@ -88,13 +91,25 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
             _ => {
                 let piece = self.lock().piece(FilePages::one(page));
                 let gfn = binding.gfns.first().checked_add(page - binding.first).ok_or(Error::Internal)?;
-                (piece, Seen { guest: binding.guest, gfn, phase: binding.phase })
+                (piece, Seen { guest: binding.guest, gfn, phase: binding.phase, departed: false })
             }
         };
         let run = seen.run(&piece).ok_or(Error::Internal)?;
         self.platform.reserve(seen.guest, run, Op::FirstUse).map_err(|fault| fault.kind)?;
         self.lock().prepare(piece.pages)?;
-        self.assign(piece, seen, Op::FirstUse, content).map_err(|fault| fault.kind)
+        let assigned = self.assign(piece, seen, Op::FirstUse, content).map_err(|fault| fault.kind);
+        // A neighbour that the platform refused is not this guest's concern.
+        if self.lock().piece(FilePages::one(page)).assigned() { Ok(()) } else { assigned }
+    }
+
+    /// What becomes of bytes that are there when a page is assigned. Which mode it was converted with is not on record: they
+    /// are kept where that can be had.
+    pub(super) fn kept(&self) -> Content {
+        let rules = &self.platform.capabilities().content;
+        match rules.rule(Phase::Running, Visibility::Private, ContentMode::Preserve) {
+            Rule::Refused => Content::Leave,
+            Rule::Free | Rule::PerPage => Content::InPlace,
+        }
     }
 }
 

@@ -255,7 +255,8 @@ impl<'e, E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'e, E, P, N,
 impl<N: Nodes, const BINDINGS: usize> State<N, BINDINGS> {
     /// The phase that content promises are judged by: that of a running guest as soon as one may see the pages.
     fn phase(&self, pages: FilePages) -> Phase {
-        let mut bound = self.bindings.iter().filter(|binding| binding.pages().overlaps(pages)).peekable();
+        let sees = |binding: &&Binding| binding.live() && binding.pages().overlaps(pages);
+        let mut bound = self.bindings.iter().filter(sees).peekable();
         if bound.peek().is_some() && bound.all(|binding| binding.phase == Phase::Building) {
             Phase::Building
         } else {

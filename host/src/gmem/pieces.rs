@@ -4,7 +4,7 @@ use super::entry::{Entry, Facts};
 use super::nodes::Nodes;
 use super::{Binding, Env, File, FilePages, State};
 use crate::platform::{Phase, Platform};
-use tenure_abi::{AddressWidth, FrameRange, Gfn, Pfn, Visibility, VmHandle, VmSlot};
+use tenure_abi::{AddressWidth, Error, FrameRange, Gfn, Pfn, Visibility, VmHandle, VmSlot};
 
 /// How many pieces are looked up under one holding of the lock.
 const BATCH: usize = 16;
@@ -26,6 +26,8 @@ pub(super) struct Seen {
     pub(super) guest: VmHandle,
     pub(super) gfn: Gfn,
     pub(super) phase: Phase,
+    /// The guest sees it no more, and the hardware holds it still.
+    pub(super) departed: bool,
 }
 
 impl Piece {
@@ -39,9 +41,14 @@ impl Piece {
         self.entry.is_some_and(|entry| entry.has(Facts::ASSIGNED))
     }
 
+    /// Whether a memory error was reported for it.
+    pub(super) fn poisoned(&self) -> bool {
+        self.entry.is_some_and(|entry| entry.has(Facts::POISONED))
+    }
+
     /// Whether its bytes can be worked on: they are there, and the memory is sound.
     pub(super) fn workable(&self) -> bool {
-        self.initialised() && self.entry.is_some_and(|entry| !entry.has(Facts::POISONED))
+        self.initialised() && !self.poisoned()
     }
 
     /// Whether its first bytes are there.
@@ -85,7 +92,7 @@ impl<N: Nodes, const BINDINGS: usize> State<N, BINDINGS> {
             end = end.min(chain);
             let gfn = found.gfns.first().checked_add(pages.first - found.first);
             let sure = another.is_none() || owner.is_some();
-            let seen = gfn.map(|gfn| Seen { guest: found.guest, gfn, phase: found.phase });
+            let seen = gfn.map(|gfn| Seen { guest: found.guest, gfn, phase: found.phase, departed: !found.live() });
             (seen.filter(|_| sure), end - pages.first)
         } else {
             (None, end - pages.first)
@@ -94,6 +101,18 @@ impl<N: Nodes, const BINDINGS: usize> State<N, BINDINGS> {
 }
 
 impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BINDINGS> {
+    /// Makes the index fine enough that every piece of claimed `pages` can be changed alone: bindings and visibility can
+    /// cut a large frame.
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`]: nothing changed.
+    pub(super) fn prepare_pieces(&self, pages: FilePages) -> Result<(), Error> {
+        self.each_piece(pages, |piece| match piece.entry {
+            None => Ok(()),
+            Some(_) => self.lock().prepare(piece.pages),
+        })
+    }
+
     /// Calls `each` with every piece of `pages`, in order and without the lock.
     ///
     /// # Errors

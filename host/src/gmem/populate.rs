@@ -84,12 +84,11 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
             self.back(page, PageSize::Size4K).map_err(refused)?;
         }
         self.lock().prepare(claim.pages()).map_err(refused)?;
-        let seen = Seen { guest, gfn, phase: Phase::Building };
+        let seen = Seen { guest, gfn, phase: Phase::Building, departed: false };
         let piece = self.lock().piece(FilePages::one(page));
         if let Some(frames) = piece.frames().filter(|_| content == Content::InPlace && !piece.initialised()) {
             // Nobody may learn what the frame held before.
             self.env.zero(frames);
-            self.note(piece.pages, |entry| entry.with(Facts::INITIALISED));
         }
         let run = seen.run(&piece).ok_or(refused(Error::Internal))?;
         let op = Op::Populate(kind);
@@ -123,27 +122,36 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
     /// Its mappings are removed, and the guest finds zeroes there.
     ///
     /// # Errors
-    /// [`Error::Retry`] while others work on the guest's pages; call it again.
+    /// [`Error::Retry`] while others work on the guest's pages, [`Error::NoMemory`] if there is no node to tell pages of a large
+    /// frame apart. Call it again: bindings that are done are not told twice.
     pub fn finish(&self, guest: VmHandle, mut forgotten: impl FnMut(FrameRange<Gfn>)) -> Result<(), Error> {
         loop {
             let building = |old: &super::Binding| old.live() && old.guest == guest && old.phase == Phase::Building;
             let Some(binding) = self.lock().bindings.iter().copied().find(building) else { return Ok(()) };
             let claim = self.claim(binding.pages())?;
+            self.prepare_pieces(binding.pages())?;
             let _: Result<(), ()> = self.each_piece(binding.pages(), |piece| {
-                let mapped = piece.entry.is_some_and(|entry| entry.has(Facts::MAPPED) && !entry.has(Facts::POPULATED));
+                let Some(entry) = piece.entry.filter(|entry| entry.has(Facts::MAPPED)) else { return Ok(()) };
+                let private = piece.visibility == Visibility::Private || self.options.tracking == Tracking::Guest;
                 let gfn = binding.gfns.first().checked_add(piece.pages.first - binding.first);
-                if let Some(gfns) =
-                    gfn.filter(|_| mapped).and_then(|gfn| super::fault::gfns(gfn, piece.pages.count).ok())
-                {
-                    forgotten(gfns);
+                let gfns = gfn.and_then(|gfn| super::fault::gfns(gfn, piece.pages.count).ok());
+                let own = entry.owner() == Some(guest.slot());
+                if let Some(gfns) = gfns.filter(|_| private && !own) {
+                    if !entry.has(Facts::POPULATED) {
+                        forgotten(gfns);
+                    }
                     self.env.zap_guest(guest, gfns);
                 }
+                let unmeasured = private && !entry.has(Facts::ASSIGNED) && !entry.has(Facts::POPULATED);
+                let gone = if unmeasured { Facts::MAPPED | Facts::INITIALISED } else { Facts::MAPPED };
+                self.note(piece.pages, |entry| entry.without(gone));
                 Ok(())
             });
             self.env.flush_guests();
-            if let Some(old) = self.lock().bindings.iter_mut().find(|old| **old == binding) {
-                old.phase = Phase::Running;
-            }
+            let mut state = self.lock();
+            let same = |old: &&mut super::Binding| **old == binding || !old.live() && old.guest == guest;
+            state.bindings.iter_mut().filter(same).for_each(|old| old.phase = Phase::Running);
+            drop(state);
             drop(claim);
         }
     }

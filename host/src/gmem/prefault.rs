@@ -32,11 +32,13 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
                 return Err(Stopped::after(done, Error::NotSupported));
             }
             if binding.phase == Phase::Running {
-                self.assign_ahead(&binding, gfn, gfns.count() - done).map_err(|error| Stopped::after(done, error))?;
+                // Page by page, what could not be had in one go gets its answer below.
+                let _ = self.assign_ahead(&binding, gfn, gfns.count() - done);
             }
             let mapping = self
                 .guest_fault(guest, gfn, access, largest, |mapping| {
-                    install(gfn, mapping);
+                    let into = gfn.number() % mapping.size.frames();
+                    install(Gfn::new(gfn.number() - into).unwrap_or(gfn), mapping);
                     mapping
                 })
                 .map_err(|error| Stopped::after(done, error))?;
@@ -65,13 +67,13 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
         if piece.entry.is_none() {
             self.allocate_claimed(claim.pages())?;
         }
-        self.lock().prepare(claim.pages())?;
+        self.prepare_pieces(claim.pages())?;
         self.each_piece(claim.pages(), |piece| {
             // It may have been converted before the claim.
-            let waits = piece.visibility == Visibility::Private && !piece.assigned() && piece.entry.is_some();
-            let seen = piece.guest.filter(|_| waits);
+            let private = piece.visibility == Visibility::Private && !piece.poisoned();
+            let seen = piece.guest.filter(|_| private && !piece.assigned() && piece.entry.is_some());
             let Some(seen) = seen.filter(|seen| seen.guest == binding.guest) else { return Ok(()) };
-            let content = if piece.initialised() { Content::Leave } else { Content::Zero };
+            let content = if piece.initialised() { self.kept() } else { Content::Zero };
             let run = seen.run(&piece).ok_or(Error::Internal)?;
             self.platform.reserve(seen.guest, run, Op::FirstUse).map_err(|fault| fault.kind)?;
             self.assign(piece, seen, Op::FirstUse, content).map_err(|fault| fault.kind)

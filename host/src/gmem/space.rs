@@ -75,7 +75,8 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
         }
         state.prepare(claim.pages()).and_then(|()| state.prepare(pages)).map_err(&start)?;
         drop(state);
-        self.split_reaching(pages, claim.pages(), Piece::assigned)?;
+        self.prepare_pieces(pages).map_err(&start)?;
+        self.split_reaching(pages, claim.pages(), Piece::assigned).map_err(&start)?;
         self.env.zap_host(self.id, pages);
         self.each_binding(pages, |guest, gfns| self.env.zap_guest(guest, gfns));
         self.env.flush_guests();
@@ -91,7 +92,7 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
             Ok(())
         });
         let poisoned = |piece: Piece| {
-            if piece.entry.is_some_and(|entry| entry.has(Facts::POISONED)) {
+            if piece.poisoned() {
                 self.withdraw(piece.pages, Fault::of(Error::Poisoned));
             }
             Ok(())
@@ -114,10 +115,13 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
         let claim = self.claim(page)?;
         let mut state = self.lock();
         state.index.get(&state.nodes, page.first).ok_or(Error::NotFound)?;
-        state.prepare(page)?;
+        state.prepare(claim.pages()).and_then(|()| state.prepare(page))?;
         drop(state);
-        self.note(page, |entry| entry.with(Facts::POISONED));
-        self.env.zap_host(self.id, page);
+        // A hardware entry is one piece: if it cannot be split, all of it is given up.
+        let split = self.split_reaching(page, claim.pages(), Piece::assigned);
+        let broken = if split.is_ok() { page } else { claim.pages() };
+        self.note(broken, |entry| entry.with(Facts::POISONED));
+        self.env.zap_host(self.id, broken);
         // A large translation that covers the page goes as a whole.
         self.each_binding(claim.pages(), |guest, gfns| self.env.zap_guest(guest, gfns));
         self.env.flush_guests();
