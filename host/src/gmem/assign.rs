@@ -142,15 +142,17 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
 
     /// Repeats `step` on what is left of `run` while that can help; where it came to a stop for good, if it did.
     fn drive(&self, guest: VmHandle, run: Run, step: impl Fn(Run, u64) -> Progress) -> Option<Stuck> {
-        let (mut done, mut attempt) = (0, 0);
+        let (mut done, mut attempt, mut stands) = (0, 0, Here::AsBefore);
         loop {
             let rest = later(run, done)?;
             let Progress::Stopped { done: now, here, why } = step(rest, done) else { return None };
             // A platform that claims to have done more than it was asked for has done all.
             done += now.min(rest.frames().count());
             if now != 0 {
-                attempt = 0;
+                (attempt, stands) = (0, Here::AsBefore);
             }
+            // As before this step is as the last one left it.
+            stands = if here == Here::AsBefore { stands } else { here };
             if done == run.frames().count() {
                 return None;
             }
@@ -164,9 +166,9 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
                 Retry::Owed => self.platform.settle(guest).is_ok(),
             };
             // What firmware wrote over is not asked for again: the bytes that were meant are gone.
-            let lost = matches!(here, Here::Unknown | Here::Rewritten);
+            let lost = matches!(stands, Here::Unknown | Here::Rewritten);
             if lost || !settled || !self.env.pause(attempt) {
-                return Some(Stuck { done, here, why });
+                return Some(Stuck { done, here: stands, why });
             }
             attempt += 1;
         }
@@ -181,6 +183,9 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
 
     /// Takes claimed and prepared pages out of use: frames to the integrator, offsets unbacked.
     pub(super) fn withdraw(&self, pages: FilePages, why: Fault) {
+        // A guest that is being built can have them mapped.
+        self.each_binding(pages, |guest, gfns| self.env.zap_guest(guest, gfns));
+        self.env.flush_guests();
         self.take_out(pages, |pfn, size| {
             self.env.withdraw(pfn, size, why);
             self.lock().counts.withdrawn += size.frames();

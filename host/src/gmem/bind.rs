@@ -192,7 +192,9 @@ impl<N: Nodes, const BINDINGS: usize> State<N, BINDINGS> {
             let after = FilePages::between(pages.end().max(old.first), old.pages().end());
             for rest in [before, after].into_iter().flatten() {
                 let gfns = old.gfns_of(rest);
-                gfns.into_iter().for_each(|gfns| self.insert(Binding { gfns, first: rest.first, ..old }));
+                if let Some(gfns) = gfns {
+                    self.insert(Binding { gfns, first: rest.first, ..old });
+                }
             }
         }
     }

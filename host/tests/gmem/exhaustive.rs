@@ -108,7 +108,9 @@ pub(crate) fn walk(setup: Setup, calls: &[Call], most: usize) -> (usize, u64) {
         let mut next = 0;
         while next < calls.len() {
             with(setup, |system| {
-                path.iter().for_each(|call| system.quick(&calls[*call]));
+                for call in &path {
+                    system.quick(&calls[*call]);
+                }
                 let before = key(system);
                 while next < calls.len() {
                     system.check(&calls[next]);

@@ -291,3 +291,94 @@ impl<'w> System<'w> {
         }
     }
 }
+
+/// Large files: first use works on as much as one hardware entry may hold.
+impl System<'_> {
+    /// The pages whose facts a call may have changed beyond what the oracle says: the 2 MiB around those it touches.
+    fn around(&self, call: &Call) -> Vec<(u64, usize)> {
+        let (guest, first, count) = match *call {
+            Call::GuestTouch { guest, gfn, .. } => (guest, gfn, 1),
+            Call::Prefault { guest, gfn, count, .. } => (guest, gfn, count),
+            _ => return Vec::new(),
+        };
+        let touched = (first..first + count).filter_map(|gfn| self.oracle.find(guest, gfn));
+        let mut around: Vec<u64> = touched.map(|page| page / 512 * 512).collect();
+        around.dedup();
+        around
+            .into_iter()
+            .flat_map(|first| first..(first + 512).min(self.oracle.setup.pages))
+            .map(|page| (page, guest))
+            .collect()
+    }
+
+    /// The oracle learns what first use did to neighbours of the page that was touched, as far as it was allowed to.
+    pub(crate) fn adopt(&mut self, call: &Call) {
+        for (page, guest) in self.around(call) {
+            let Some((facts, size)) = self.file.facts(page << PAGE_SHIFT) else { continue };
+            let seen = self.oracle.viewers(page).into_iter().find(|(viewer, _)| *viewer == guest);
+            let kept = self.oracle.kept(self.oracle.page(page).bytes);
+            let running = self.oracle.running[guest];
+            let model = self.oracle.page_mut(page);
+            if !model.backed {
+                assert_eq!(size, PageSize::Size2M, "page {page} got a frame that nobody asked for");
+                model.backed = true;
+            }
+            let assigned = facts.contains(Facts::ASSIGNED) && model.owner.is_none();
+            if assigned {
+                assert!(!model.shared && running, "page {page} was assigned");
+                model.owner = Some(seen.expect("assigned to a guest that does not see it"));
+                model.bytes = if model.init { kept } else { Bytes::Is(0) };
+            }
+            if facts.contains(Facts::INITIALISED) && !model.init {
+                assert!(model.shared || assigned, "page {page} was zeroed");
+                model.init = true;
+                model.bytes = Bytes::Is(0);
+            }
+        }
+    }
+
+    /// A call ran out of frames or nodes: what it did before is what it may do.
+    pub(crate) fn ran_out(&mut self, call: &Call, answer: &Outcome) {
+        match (call, answer) {
+            (Call::Allocate { first, .. }, Outcome::At(page, _)) => {
+                (*first..*page).for_each(|page| self.oracle.page_mut(page).backed = true);
+            }
+            (Call::Prefault { guest, gfn, count: _, access }, Outcome::Stopped(done, _)) => {
+                let (guest, gfn, count, access) = (*guest, *gfn, *done, *access);
+                self.oracle.apply(&Call::Prefault { guest, gfn, count, access });
+                self.backed_at(guest, gfn + done);
+            }
+            (Call::GuestTouch { guest, gfn, .. }, _) => self.backed_at(*guest, *gfn),
+            (Call::HostTouch { page, .. }, _) => {
+                let backed = self.frame(*page).is_some();
+                self.oracle.page_mut(*page).backed |= backed;
+            }
+            (Call::Convert { .. } | Call::Punch { .. } | Call::MemoryError { .. } | Call::Bind { .. }, _) => {}
+            _ => panic!("{call:?} ran out: {answer:?}"),
+        }
+    }
+
+    fn backed_at(&mut self, guest: usize, gfn: u64) {
+        if let Some(page) = self.oracle.find(guest, gfn) {
+            let facts = self.file.facts(page << PAGE_SHIFT).map(|(facts, _)| facts);
+            self.oracle.page_mut(page).backed |= facts.is_some();
+        }
+    }
+
+    /// The pages that a call can have changed, against the oracle.
+    pub(crate) fn compare_around(&self, call: &Call) {
+        let range = match *call {
+            Call::Convert { first, count, .. } | Call::Punch { first, count } | Call::Allocate { first, count } => {
+                first..first + count
+            }
+            Call::Bind { first, count, .. } => first..first + count,
+            Call::HostTouch { page, .. } | Call::MemoryError { page } => page..page + 1,
+            _ => 0..0,
+        };
+        let around = self.around(call).into_iter().map(|(page, _)| page);
+        for page in range.chain(around).step_by(7) {
+            self.compare_page(page, self.oracle.page(page));
+            self.sound_page(page);
+        }
+    }
+}

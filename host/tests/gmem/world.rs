@@ -209,7 +209,7 @@ impl World {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap()
+        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     pub(crate) fn step(&self, step: Step) -> Option<Failure> {
@@ -322,6 +322,7 @@ impl Env for World {
         let mut inner = self.lock();
         for pfn in pfn.number()..pfn.number() + size.frames() {
             inner.assert_unmapped(pfn, "return");
+            assert!(inner.guest_maps(pfn).next().is_none(), "return of frame {pfn:#x} that a guest being built maps");
             let bytes = inner.leftovers();
             let frame = inner.frame(pfn);
             assert_eq!(frame.place, Place::Given, "return of frame {pfn:#x}");
@@ -335,6 +336,7 @@ impl Env for World {
         let mut inner = self.lock();
         for pfn in pfn.number()..pfn.number() + size.frames() {
             inner.assert_unmapped(pfn, "withdrawal");
+            assert!(inner.guest_maps(pfn).next().is_none(), "withdrawal of frame {pfn:#x} that a guest being built maps");
             let frame = inner.frame(pfn);
             assert_eq!(frame.place, Place::Given, "withdrawal of frame {pfn:#x}");
             frame.place = Place::Withdrawn;
