@@ -42,6 +42,9 @@ pub(crate) struct Frame {
     pub(crate) bytes: u64,
     pub(crate) place: Place,
     pub(crate) held: u32,
+    /// How many mappings of processes and of guests show it.
+    pub(crate) hosts: u32,
+    pub(crate) guests: u32,
     pub(crate) owned: Option<Owned>,
     /// Nobody can say what the hardware holds; `Some(true)`: the guest has lost it at least.
     pub(crate) limbo: Option<bool>,
@@ -150,12 +153,38 @@ impl Inner {
     }
 
     pub(crate) fn host_maps(&self, pfn: u64) -> bool {
-        self.host.iter().any(|map| (map.pfn..map.pfn + map.count).contains(&pfn))
+        self.frames[index(pfn)].hosts != 0
     }
 
     /// The guest mappings of a frame, also those removed and not flushed.
     pub(crate) fn guest_maps(&self, pfn: u64) -> impl Iterator<Item = &GuestMap> {
-        self.guests.iter().filter(move |map| (map.pfn..map.pfn + map.count).contains(&pfn))
+        let mapped = self.frames[index(pfn)].guests != 0;
+        let all = if mapped { &self.guests[..] } else { &[] };
+        all.iter().filter(move |map| (map.pfn..map.pfn + map.count).contains(&pfn))
+    }
+
+    /// Removes these mappings of processes.
+    fn drop_host(&mut self, which: impl Fn(&HostMap) -> bool) {
+        let Self { host, frames, .. } = self;
+        host.retain(|map| {
+            let gone = which(map);
+            if gone {
+                (map.pfn..map.pfn + map.count).for_each(|pfn| frames[index(pfn)].hosts -= 1);
+            }
+            !gone
+        });
+    }
+
+    /// Removes these mappings of guests.
+    fn drop_guests(&mut self, which: impl Fn(&GuestMap) -> bool) {
+        let Self { guests, frames, .. } = self;
+        guests.retain(|map| {
+            let gone = which(map);
+            if gone {
+                (map.pfn..map.pfn + map.count).for_each(|pfn| frames[index(pfn)].guests -= 1);
+            }
+            !gone
+        });
     }
 
     fn assert_unmapped(&self, pfn: u64, what: &str) {
@@ -191,7 +220,8 @@ impl Inner {
 
 impl World {
     pub(crate) fn new(frames: usize, scatter: bool) -> Self {
-        let frame = |n| Frame { bytes: JUNK + n, place: Place::Free, held: 0, owned: None, limbo: None };
+        let frame =
+            |n| Frame { bytes: JUNK + n, place: Place::Free, held: 0, hosts: 0, guests: 0, owned: None, limbo: None };
         let inner = Inner {
             frames: (0..frames as u64).map(frame).collect(),
             host: Vec::new(),
@@ -234,7 +264,8 @@ impl World {
     pub(crate) fn stage(&self, bytes: u64) -> Pfn {
         let mut inner = self.lock();
         let free = inner.frames.iter().rposition(|frame| frame.place == Place::Free && frame.held == 0).unwrap();
-        inner.frames[free] = Frame { bytes, place: Place::Staged, held: 0, owned: None, limbo: None };
+        inner.frames[free] =
+            Frame { bytes, place: Place::Staged, held: 0, hosts: 0, guests: 0, owned: None, limbo: None };
         Pfn::new(BASE + free as u64).unwrap()
     }
 
@@ -251,8 +282,10 @@ impl World {
         assert!(mapping.pfn.number().is_multiple_of(count));
         let first = page - page % count;
         let same = |map: &HostMap| map.file == file && map.first < first + count && first < map.first + map.count;
-        inner.host.retain(|map| !same(map));
-        inner.host.push(HostMap { file, first, count, pfn: mapping.pfn.number() });
+        inner.drop_host(same);
+        let pfn = mapping.pfn.number();
+        (pfn..pfn + count).for_each(|pfn| inner.frame(pfn).hosts += 1);
+        inner.host.push(HostMap { file, first, count, pfn });
     }
 
     /// A guest maps what it was given for `gfn`.
@@ -262,9 +295,11 @@ impl World {
         assert!(mapping.pfn.number().is_multiple_of(count));
         let gfn = gfn - gfn % count;
         let same = |map: &GuestMap| map.guest == guest && map.gfn < gfn + count && gfn < map.gfn + map.count;
-        inner.guests.retain(|map| !same(map));
+        inner.drop_guests(same);
         let (pfn, visibility) = (mapping.pfn.number(), mapping.visibility);
-        inner.guests.push(GuestMap { guest, gfn, count, pfn, visibility, zapped: false, early });
+        (pfn..pfn + count).for_each(|pfn| inner.frame(pfn).guests += 1);
+        let place = inner.guests.partition_point(|map| (map.guest.to_raw(), map.gfn) < (guest.to_raw(), gfn));
+        inner.guests.insert(place, GuestMap { guest, gfn, count, pfn, visibility, zapped: false, early });
     }
 
     /// The frame that the host maps for `page`.
@@ -277,8 +312,9 @@ impl World {
     /// The mapping of `gfn`, and its frame.
     pub(crate) fn guest_map(&self, guest: VmHandle, gfn: u64) -> Option<(GuestMap, u64)> {
         let inner = self.lock();
-        let here = |map: &&GuestMap| map.guest == guest && (map.gfn..map.gfn + map.count).contains(&gfn);
-        inner.guests.iter().find(here).map(|map| (*map, map.pfn + (gfn - map.gfn)))
+        let after = inner.guests.partition_point(|map| (map.guest.to_raw(), map.gfn) <= (guest.to_raw(), gfn));
+        let map = inner.guests[..after].last().filter(|map| map.guest == guest && gfn < map.gfn + map.count)?;
+        Some((*map, map.pfn + (gfn - map.gfn)))
     }
 }
 
@@ -336,7 +372,10 @@ impl Env for World {
         let mut inner = self.lock();
         for pfn in pfn.number()..pfn.number() + size.frames() {
             inner.assert_unmapped(pfn, "withdrawal");
-            assert!(inner.guest_maps(pfn).next().is_none(), "withdrawal of frame {pfn:#x} that a guest being built maps");
+            assert!(
+                inner.guest_maps(pfn).next().is_none(),
+                "withdrawal of frame {pfn:#x} that a guest being built maps"
+            );
             let frame = inner.frame(pfn);
             assert_eq!(frame.place, Place::Given, "withdrawal of frame {pfn:#x}");
             frame.place = Place::Withdrawn;
@@ -349,7 +388,7 @@ impl Env for World {
         inner.asked.zap_host += 1;
         let touched =
             |map: &HostMap| map.file == file && map.first < pages.end() && pages.first() < map.first + map.count;
-        inner.host.retain(|map| !touched(map));
+        inner.drop_host(touched);
     }
 
     fn zap_guest(&self, guest: VmHandle, gfns: FrameRange<Gfn>) {
@@ -366,7 +405,7 @@ impl Env for World {
         outside_the_lock();
         let mut inner = self.lock();
         inner.asked.flush += 1;
-        inner.guests.retain(|map| !map.zapped);
+        inner.drop_guests(|map| map.zapped);
     }
 
     fn drain_references(&self) {
