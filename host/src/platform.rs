@@ -203,6 +203,17 @@ pub struct Capabilities {
 /// A run given to a method is backed, contiguous on both sides, and in the hands of the caller until the method
 /// returns: no other call names any of its pages.
 pub trait Platform: Sync {
+    /// Whether [`Platform::reserve`] ever takes anything; without it no page is walked for it.
+    fn reserves(&self) -> bool {
+        true
+    }
+
+    /// Whether a guest has to be [detached](Platform::detach) before its pages are taken from it; else it is enough that its
+    /// mappings are gone.
+    fn detaches(&self) -> bool {
+        true
+    }
+
     /// What it can do; the same each time.
     fn capabilities(&self) -> &Capabilities;
 

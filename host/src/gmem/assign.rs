@@ -10,11 +10,12 @@
 
 use super::claim::SIZES;
 use super::entry::{Entry, Facts};
+use super::ledger::{Fate, Ledger};
 use super::nodes::Nodes;
 use super::pieces::{Piece, Seen};
 use super::{Env, File, FilePages};
 use crate::platform::{Content, Fault, Here, Op, Platform, Progress, Retry, Sizes};
-use tenure_abi::{AddressWidth, FrameRange, PageSize, Pfn, Run, VmHandle};
+use tenure_abi::{AddressWidth, Error, FrameRange, PageSize, Pfn, Run, VmHandle};
 
 /// Where a platform came to a stop for good.
 struct Stuck {
@@ -29,6 +30,21 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
     /// # Errors
     /// The first failure; what lies behind the entry that failed was tried all the same.
     pub(super) fn assign(&self, piece: Piece, seen: Seen, op: Op, content: Content) -> Result<(), Fault> {
+        let mut ledger = Ledger::default();
+        let result = self.assign_noting(piece, seen, op, content, &mut ledger);
+        self.settle_up(&mut ledger);
+        result
+    }
+
+    /// The same, with what went well in the ledger: the caller settles up.
+    pub(super) fn assign_noting(
+        &self,
+        piece: Piece,
+        seen: Seen,
+        op: Op,
+        content: Content,
+        ledger: &mut Ledger,
+    ) -> Result<(), Fault> {
         let capabilities = self.platform.capabilities();
         let sizes = if matches!(op, Op::Populate(_)) { capabilities.populate_sizes } else { capabilities.sizes };
         let mut result = Ok(());
@@ -36,9 +52,16 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
         while let Some((run, pages)) = next_run(piece, seen, done, sizes) {
             let carry = |rest: Run, at: u64| self.platform.transfer(seen.guest, rest, op, ahead(content, done + at));
             let stuck = self.drive(seen.guest, run, carry);
+            let fate = Fate::given(seen.guest, run.hw(), op, content);
+            if stuck.is_none() {
+                self.enter(ledger, pages, fate);
+                done += pages.count;
+                continue;
+            }
+            self.settle_up(ledger);
             let part = self.part(pages, run.hw(), stuck.as_ref());
             if let Some(good) = part.good {
-                self.note(good, |entry| given(entry, seen.guest, run.hw(), op, content));
+                self.note(good, |entry| fate.of(entry));
             }
             done = part.end - piece.pages.first;
             let (Some(stuck), Some(failed)) = (stuck, part.failed) else { continue };
@@ -67,14 +90,20 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
         result
     }
 
-    /// Takes the detached and fenced pages of `piece` from their guest. What does not come is withdrawn.
-    pub(super) fn unassign(&self, piece: Piece, seen: Seen, op: Op, content: Content) {
+    /// Takes the detached and fenced pages of `piece` from their guest; the caller settles the ledger up. What does not come is
+    /// withdrawn.
+    pub(super) fn unassign(&self, piece: Piece, seen: Seen, op: Op, content: Content, ledger: &mut Ledger) {
         let Some(entry) = piece.entry else { return };
         let mut done = 0;
         while let Some(rest) = rest_of(piece, seen, done, entry.hw()) {
             let carry = |rest: Run, _| self.platform.transfer(seen.guest, rest, op, content);
             let stuck = self.drive(seen.guest, rest, carry);
             let pages = FilePages { first: piece.pages.first + done, count: rest.frames().count() };
+            if stuck.is_none() {
+                self.enter(ledger, pages, Fate::Taken);
+                return;
+            }
+            self.settle_up(ledger);
             let part = self.part(pages, entry.hw(), stuck.as_ref());
             if let Some(good) = part.good {
                 self.note(good, Entry::unassigned);
@@ -84,6 +113,21 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
                 self.withdraw(failed, stuck.why);
             }
         }
+    }
+
+    /// Takes every piece that `which` picks, detached and fenced, from its guest; contents as the platform leaves them.
+    pub(super) fn unassign_all(&self, pages: FilePages, which: impl Fn(&Piece) -> bool, op: Op) {
+        let mut ledger = Ledger::default();
+        let _: Result<(), ()> = self.each_piece(pages, |piece| {
+            match piece.guest.filter(|_| which(&piece)) {
+                Some(seen) => self.unassign(piece, seen, op, Content::Leave, &mut ledger),
+                // Nobody knows for whom: it must not come back into use.
+                None if which(&piece) => self.withdraw(piece.pages, Fault::of(Error::Internal)),
+                None => {}
+            }
+            Ok(())
+        });
+        self.settle_up(&mut ledger);
     }
 
     /// Cuts the guest off from the assigned pages of `piece`; effective after the platform's fence. What cannot be
@@ -144,7 +188,7 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
     fn drive(&self, guest: VmHandle, run: Run, step: impl Fn(Run, u64) -> Progress) -> Option<Stuck> {
         let (mut done, mut attempt, mut stands) = (0, 0, Here::AsBefore);
         loop {
-            let rest = later(run, done)?;
+            let rest = if done == 0 { run } else { later(run, done)? };
             let Progress::Stopped { done: now, here, why } = step(rest, done) else { return None };
             // A platform that claims to have done more than it was asked for has done all.
             done += now.min(rest.frames().count());
@@ -225,13 +269,6 @@ struct Part {
     end: u64,
 }
 
-/// What an entry is after `op` succeeded.
-fn given(entry: Entry, guest: VmHandle, hw: PageSize, op: Op, content: Content) -> Entry {
-    let entry = entry.assigned_to(guest.slot(), hw);
-    let entry = if matches!(op, Op::Populate(_)) { entry.with(Facts::POPULATED) } else { entry };
-    if content == Content::Leave { entry } else { entry.with(Facts::INITIALISED) }
-}
-
 /// The content of the pages from `done` on.
 fn ahead(content: Content, done: u64) -> Content {
     match content {
@@ -256,6 +293,10 @@ fn rest_of(piece: Piece, seen: Seen, done: u64, hw: PageSize) -> Option<Run> {
 fn next_run(piece: Piece, seen: Seen, done: u64, sizes: Sizes) -> Option<(Run, FilePages)> {
     let frames = piece.frames()?.rest(done)?;
     let gfn = seen.gfn.checked_add(done)?;
+    if frames.count() == 1 {
+        let run = Run::new(frames, gfn, AddressWidth::MAX, PageSize::Size4K).ok()?;
+        return Some((run, FilePages::one(piece.pages.first + done)));
+    }
     let (pfn, left) = (frames.first().number(), frames.count());
     let fits = |size: PageSize| (pfn | gfn.number()).is_multiple_of(size.frames()) && left >= size.frames();
     let hw = SIZES.into_iter().find(|&size| sizes.has(size) && fits(size)).unwrap_or(PageSize::Size4K);

@@ -7,7 +7,7 @@
 use super::nodes::Nodes;
 use super::pieces::Piece;
 use super::{Env, File, FilePages, State};
-use crate::platform::{Content, Op, Phase, Platform};
+use crate::platform::{Op, Phase, Platform};
 use tenure_abi::{AddressWidth, Error, FrameRange, Gfn, PAGE_SHIFT, VmHandle};
 
 /// Guest frames that show pages of a file.
@@ -144,12 +144,7 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
     fn take_from_guest(&self, pages: FilePages) {
         let departed = |piece: &Piece| piece.assigned() && piece.guest.is_some_and(|seen| seen.departed);
         self.detach_all(pages, departed);
-        let _: Result<(), ()> = self.each_piece(pages, |piece| {
-            if let Some(seen) = piece.guest.filter(|_| departed(&piece)) {
-                self.unassign(piece, seen, Op::ToShared, Content::Leave);
-            }
-            Ok(())
-        });
+        self.unassign_all(pages, departed, Op::ToShared);
     }
 }
 

@@ -13,6 +13,7 @@
 //! call succeeds, [`super::Counts`] has it.
 
 use super::entry::Facts;
+use super::ledger::Ledger;
 use super::nodes::Nodes;
 use super::pieces::{Piece, Seen};
 use super::{Env, File, FilePages, Tracking, at};
@@ -66,6 +67,9 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
     /// What the platform and the index may need is set aside.
     fn reserve(&self, pages: FilePages, change: Change) -> Result<(), Located<Error>> {
         self.prepare_pieces(pages).map_err(at(pages.first))?;
+        if !self.platform.reserves() {
+            return Ok(());
+        }
         self.each_piece(pages, |piece| {
             let Some((seen, op)) = self.platform_work(&piece, change) else { return Ok(()) };
             let Some(run) = seen.run(&piece) else { return Ok(()) };
@@ -131,6 +135,9 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
     /// Detaches the assigned pieces that `which` picks, with one fence for each guest. Pages of a guest whose fence
     /// fails are withdrawn: nobody can vouch for them.
     pub(super) fn detach_all(&self, pages: FilePages, which: impl Fn(&Piece) -> bool) {
+        if !self.platform.detaches() {
+            return;
+        }
         let mut guests: heapless::Vec<VmHandle, 8> = heapless::Vec::new();
         let fence = |guests: &mut heapless::Vec<VmHandle, 8>| {
             for guest in core::mem::take(guests) {
@@ -170,21 +177,24 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
                 self.env.scramble(frames);
             }
         };
+        let mut ledger = Ledger::default();
         let _: Result<(), ()> = self.each_piece(pages, |piece| {
             match self.platform_work(&piece, change) {
                 Some((seen, Op::ToShared)) => {
                     let content = if piece.workable() { content } else { Content::Leave };
-                    self.unassign(piece, seen, Op::ToShared, content);
-                    // What could not be taken from the guest is no longer there.
-                    let _: Result<(), ()> = self.each_piece(piece.pages, |left| {
-                        scramble(&left);
-                        Ok(())
-                    });
+                    self.unassign(piece, seen, Op::ToShared, content, &mut ledger);
+                    if per_page && content == Content::Leave {
+                        // What could not be taken from the guest is no longer there.
+                        let _: Result<(), ()> = self.each_piece(piece.pages, |left| {
+                            scramble(&left);
+                            Ok(())
+                        });
+                    }
                 }
                 Some((seen, op)) => {
                     scramble(&piece);
                     // What the platform refuses now, the first use asks for again.
-                    let _ = self.assign(piece, seen, op, content);
+                    let _ = self.assign_noting(piece, seen, op, content, &mut ledger);
                 }
                 None => {
                     scramble(&piece);
@@ -201,6 +211,7 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
             }
             Ok(())
         });
+        self.settle_up(&mut ledger);
     }
 
     /// What the platform has to do for `piece`: for whom, and which operation.

@@ -125,6 +125,70 @@ impl Index {
         (first, at.min(end).saturating_sub(page))
     }
 
+    /// Calls `each` with the first page, the entry (`None`: not backed) and the number of pages of every run among `count` pages
+    /// from `first`, in order, until it answers false. Neighbours that go on where the other ends are one run.
+    pub fn runs<N: Nodes>(
+        &self,
+        nodes: &N,
+        first: u64,
+        count: u64,
+        mut each: impl FnMut(u64, Option<Entry>, u64) -> bool,
+    ) {
+        let Range { start, end } = self.tree.within(first, count);
+        let mut open: (u64, Option<Entry>) = (start, None);
+        let mut at = start;
+        let mut take = |at: u64, here: Option<Entry>| {
+            let goes_on = match (open.1, here) {
+                (None, None) => true,
+                (Some(first), Some(entry)) => first.goes_on(at - open.0, entry),
+                _ => false,
+            };
+            let done = goes_on || at == open.0 || each(open.0, open.1, at - open.0);
+            if !goes_on {
+                open = (at, here);
+            }
+            done
+        };
+        'find: while at < end {
+            let Found { word, level, place } = self.tree.find(nodes, at);
+            let span = Tree::<Entries>::span(level);
+            let into = at % span;
+            if !take(at, Entry::from_word(word).map(|entry| entry.further(into))) {
+                return;
+            }
+            at += span - into;
+            let Place::In(node, slot) = place else { break };
+            for word in nodes.node(node).into_iter().flat_map(|node| &node.0[slot + 1..]) {
+                if at >= end || level > 0 && linked(*word).is_some() {
+                    continue 'find;
+                }
+                if !take(at, Entry::from_word(*word)) {
+                    return;
+                }
+                at += span;
+            }
+        }
+        if open.0 < end {
+            each(open.0, open.1, end - open.0);
+        }
+    }
+
+    /// The first backing of 2M or 1G that has a page among `count` pages from `first`: its first page and its size.
+    pub fn next_large<N: Nodes>(&self, nodes: &N, first: u64, count: u64) -> Option<(u64, PageSize)> {
+        let Range { start: mut at, end } = self.tree.within(first, count);
+        while at < end {
+            let Found { word, level, .. } = self.tree.find(nodes, at);
+            let large = size(level).filter(|&size| size > PageSize::Size4K && Entry::from_word(word).is_some());
+            if let Some(size) = large {
+                return Some((at - at % size.frames(), size));
+            }
+            // Where one page stands for itself, all of its node do.
+            let span = Tree::<Entries>::span(level.max(1));
+            at = at - at % span + span;
+        }
+        None
+    }
+
     /// Calls `each` with the first page, its entry and the number of pages of every run that is backed among `count` pages
     /// from `first`, in order.
     pub fn each<N: Nodes>(&self, nodes: &N, first: u64, count: u64, mut each: impl FnMut(u64, Entry, u64)) {

@@ -25,7 +25,7 @@
 //! | `tree`; `bits`, `cuts` | the shape both trees share; what the words of the store mean |
 //! | `claim` | pages that a call works on, and the bound wait for them |
 //! | `pieces` | a range cut where its facts change |
-//! | `assign` | driving a platform over a piece: largest entries, retries, what became of failures |
+//! | `assign`, `ledger` | driving a platform over a piece: largest entries, retries, what became of it |
 //! | `convert` | private to shared and back |
 //! | `fault`, `mapping` | host faults, guest faults; how large a mapping may be |
 //! | `first_use` | frame, first bytes and assignment of a page that lacks them |
@@ -45,6 +45,7 @@ mod env;
 mod fault;
 mod first_use;
 pub mod index;
+mod ledger;
 mod mapping;
 pub mod nodes;
 mod pieces;

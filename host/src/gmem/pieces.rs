@@ -7,7 +7,7 @@ use crate::platform::{Phase, Platform};
 use tenure_abi::{AddressWidth, Error, FrameRange, Gfn, Pfn, Visibility, VmHandle, VmSlot};
 
 /// How many pieces are looked up under one holding of the lock.
-const BATCH: usize = 16;
+const BATCH: usize = 32;
 
 /// Pages with the same facts, on consecutive frames, bound to the same guest at consecutive addresses.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +28,13 @@ pub(super) struct Seen {
     pub(super) phase: Phase,
     /// The guest sees it no more, and the hardware holds it still.
     pub(super) departed: bool,
+}
+
+impl Seen {
+    /// The same `pages` further on.
+    fn ahead(self, pages: u64) -> Option<Self> {
+        Some(Self { gfn: self.gfn.checked_add(pages)?, ..self })
+    }
 }
 
 impl Piece {
@@ -100,6 +107,45 @@ impl<N: Nodes, const BINDINGS: usize> State<N, BINDINGS> {
     }
 }
 
+impl<N: Nodes, const BINDINGS: usize> State<N, BINDINGS> {
+    /// The first pieces of `pages`, as many as `batch` has room for; the page after the last of them.
+    fn pieces(&self, pages: FilePages, batch: &mut heapless::Vec<Piece, BATCH>) -> u64 {
+        let mut reached = pages.first;
+        // What was looked up last, and where it ends: most pieces of a batch share it.
+        let (mut visibility, mut alike) = (Visibility::Shared, pages.first);
+        let (mut seen, mut seen_from, mut seen_to, mut seen_as) = (None, 0, 0, None);
+        self.index.runs(&self.nodes, pages.first, pages.count, |first, entry, count| {
+            let (mut page, end) = (first, first + count);
+            while page < end {
+                if batch.is_full() {
+                    return false;
+                }
+                if page >= alike {
+                    let (is, count) = self.store.run(&self.nodes, page);
+                    (visibility, alike) = (is, page + count);
+                }
+                let owner = entry.and_then(Entry::owner);
+                if page >= seen_to || owner != seen_as {
+                    let (guest, count) = self.seen(FilePages { first: page, count: pages.end() - page }, owner);
+                    (seen, seen_from, seen_to, seen_as) = (guest, page, page + count.max(1), owner);
+                }
+                let stop = end.min(alike).min(seen_to);
+                let guest = seen.and_then(|seen: Seen| seen.ahead(page - seen_from));
+                let entry = entry.map(|entry| entry.further(page - first));
+                let _ = batch.push(Piece {
+                    pages: FilePages { first: page, count: stop - page },
+                    visibility,
+                    entry,
+                    guest,
+                });
+                (page, reached) = (stop, stop);
+            }
+            true
+        });
+        reached
+    }
+}
+
 impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BINDINGS> {
     /// Makes the index fine enough that every piece of claimed `pages` can be changed alone: bindings and visibility can
     /// cut a large frame.
@@ -107,10 +153,37 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
     /// # Errors
     /// [`Error::NoMemory`]: nothing changed.
     pub(super) fn prepare_pieces(&self, pages: FilePages) -> Result<(), Error> {
-        self.each_piece(pages, |piece| match piece.entry {
-            None => Ok(()),
-            Some(_) => self.lock().prepare(piece.pages),
-        })
+        let mut page = pages.first;
+        while let Some(rest) = FilePages::between(page, pages.end()) {
+            let state = self.lock();
+            let Some((first, size)) = state.index.next_large(&state.nodes, rest.first, rest.count) else { break };
+            drop(state);
+            let large = FilePages { first, count: size.frames() };
+            if let Some(large) = large.common(pages) {
+                self.each_piece(large, |piece| self.lock().prepare(piece.pages))?;
+            }
+            page = large.end();
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with the pieces of `pages`, in order, some at a time and without the lock.
+    ///
+    /// # Errors
+    /// The first that `each` returns.
+    pub(super) fn each_pieces<R>(
+        &self,
+        pages: FilePages,
+        mut each: impl FnMut(&[Piece]) -> Result<(), R>,
+    ) -> Result<(), R> {
+        let mut left = Some(pages);
+        while let Some(rest) = left {
+            let mut batch: heapless::Vec<Piece, BATCH> = heapless::Vec::new();
+            let end = self.lock().pieces(rest, &mut batch);
+            each(&batch)?;
+            left = FilePages::between(end, rest.end());
+        }
+        Ok(())
     }
 
     /// Calls `each` with every piece of `pages`, in order and without the lock.
@@ -122,18 +195,6 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
         pages: FilePages,
         mut each: impl FnMut(Piece) -> Result<(), R>,
     ) -> Result<(), R> {
-        let mut left = Some(pages);
-        while left.is_some() {
-            let mut batch: heapless::Vec<Piece, BATCH> = heapless::Vec::new();
-            let state = self.lock();
-            while let Some(rest) = left.filter(|_| !batch.is_full()) {
-                let piece = state.piece(rest);
-                left = FilePages::between(piece.pages.end(), rest.end());
-                let _ = batch.push(piece);
-            }
-            drop(state);
-            batch.into_iter().try_for_each(&mut each)?;
-        }
-        Ok(())
+        self.each_pieces(pages, |pieces| pieces.iter().copied().try_for_each(&mut each))
     }
 }

@@ -5,7 +5,7 @@ use super::entry::Facts;
 use super::nodes::Nodes;
 use super::pieces::Piece;
 use super::{Env, File, FilePages, at};
-use crate::platform::{Content, Fault, Op, Platform};
+use crate::platform::{Fault, Op, Platform};
 use tenure_abi::{Error, Located, PAGE_SHIFT, PageSize, Pfn};
 
 impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BINDINGS> {
@@ -82,15 +82,7 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
         self.env.flush_guests();
         self.env.drain_references();
         self.detach_all(pages, Piece::assigned);
-        let _: Result<(), ()> = self.each_piece(pages, |piece| {
-            if let Some(seen) = piece.guest.filter(|_| piece.assigned()) {
-                self.unassign(piece, seen, Op::Reclaim, Content::Leave);
-            } else if piece.assigned() {
-                // Nobody knows for whom: it must not come back into use.
-                self.withdraw(piece.pages, Fault::of(Error::Internal));
-            }
-            Ok(())
-        });
+        self.unassign_all(pages, Piece::assigned, Op::Reclaim);
         let poisoned = |piece: Piece| {
             if piece.poisoned() {
                 self.withdraw(piece.pages, Fault::of(Error::Poisoned));

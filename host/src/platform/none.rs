@@ -43,6 +43,14 @@ impl<'m, M: Memory> Unenforced<'m, M> {
 }
 
 impl<M: Memory> Platform for Unenforced<'_, M> {
+    fn reserves(&self) -> bool {
+        false
+    }
+
+    fn detaches(&self) -> bool {
+        false
+    }
+
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }

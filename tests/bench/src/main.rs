@@ -14,6 +14,7 @@
 //! The comparators are compiled for the baseline instruction set, like everything here.
 
 mod comparators;
+mod conversion;
 mod interval;
 mod machine;
 mod threads;
@@ -48,6 +49,7 @@ fn figure(name: &str, value: f64, unit: &str) {
 fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("sizes") => visibility::sizes(),
+        Some("conversion") => conversion::times(),
         _ => times(),
     }
     println!("TENURE end");
@@ -55,6 +57,7 @@ fn main() {
 
 fn times() {
     visibility::times();
+    conversion::times();
 
     let claim = claim_1g();
     let fill = median(200, comparators::TwoBits::new().toggle());
