@@ -1,6 +1,8 @@
 //! The commands, as people type them.
 
-use anyhow::{Result, bail};
+use std::path::PathBuf;
+
+use anyhow::{Error, Result, bail};
 use clap::{Args, Parser, Subcommand};
 
 use crate::bench::Reading;
@@ -31,7 +33,7 @@ enum Command {
     /// Bytes of the firmware image and of the library; panic paths left in them
     Size,
     /// Which kernels were found for the real-Linux tests, from where, or how to get them
-    Kernels,
+    Kernels(KernelArguments),
     /// Format, lints, documentation, all tests
     Ci,
 }
@@ -52,6 +54,17 @@ pub(crate) struct TestArguments {
     pub(crate) hardware: bool,
 }
 
+/// Showing kernels, or building one.
+#[derive(Args)]
+struct KernelArguments {
+    /// Build the small x86 kernel with private memory from the package manager's newest kernel source
+    #[arg(long)]
+    build_x86: bool,
+    /// Build it from this source tree instead
+    #[arg(long, value_name = "DIR", requires = "build_x86")]
+    tree: Option<PathBuf>,
+}
+
 /// For people or for programs.
 #[derive(Args)]
 struct Format {
@@ -69,12 +82,7 @@ pub(crate) fn dispatch() -> Result<bool> {
         Command::Conformance(format) => Ok(rows(&workspace, &format)),
         Command::Bench(format) => Ok(figures(&workspace, &format)),
         Command::Size => Ok(sizes(&workspace)),
-        Command::Kernels => {
-            for line in kernels::summary(&workspace) {
-                println!("{line}");
-            }
-            Ok(true)
-        }
+        Command::Kernels(arguments) => found(&workspace, &arguments),
         Command::Ci => Ok(report::summary(&ci::all(&workspace))),
     }
 }
@@ -85,6 +93,17 @@ fn test(workspace: &Workspace, arguments: &TestArguments) -> Result<bool> {
     }
     let setup = if arguments.quick { Setup::default() } else { Setup::prepare() };
     Ok(report::summary(&suites::run(workspace, &setup, arguments)))
+}
+
+fn found(workspace: &Workspace, arguments: &KernelArguments) -> Result<bool> {
+    if arguments.build_x86 {
+        let image = kernels::build_x86(workspace, arguments.tree.as_deref()).map_err(Error::msg)?;
+        println!("built {}", image.display());
+    }
+    for line in kernels::summary(workspace) {
+        println!("{line}");
+    }
+    Ok(true)
 }
 
 fn rows(workspace: &Workspace, format: &Format) -> bool {

@@ -5,6 +5,9 @@
 
 mod packages;
 mod toolchain;
+mod tools;
+
+pub(crate) use tools::kernel_tools;
 
 use crate::progress::Step;
 
@@ -17,12 +20,17 @@ pub(crate) enum Need {
     BareX86,
     /// Static programs for a real arm64 Linux.
     Arm64Linux,
-    /// The machine that all of them run on.
+    /// Static programs for a real x86 Linux under QEMU.
+    X86Linux,
+    /// The arm64 machine.
     Qemu,
+    /// The x86 machine.
+    QemuX86,
 }
 
 impl Need {
-    const ALL: [Self; 4] = [Self::SoftFloat, Self::BareX86, Self::Arm64Linux, Self::Qemu];
+    const ALL: [Self; 6] =
+        [Self::SoftFloat, Self::BareX86, Self::Arm64Linux, Self::X86Linux, Self::Qemu, Self::QemuX86];
 
     /// The Rust target behind the need, if it is one.
     fn target(self) -> Option<&'static str> {
@@ -30,14 +38,16 @@ impl Need {
             Self::SoftFloat => Some(SOFT_FLOAT),
             Self::BareX86 => Some(BARE_X86),
             Self::Arm64Linux => Some(ARM64_LINUX),
-            Self::Qemu => None,
+            Self::X86Linux => Some(X86_LINUX),
+            Self::Qemu | Self::QemuX86 => None,
         }
     }
 
     fn get(self) -> Result<(), String> {
-        match self.target() {
-            Some(target) => toolchain::target(target),
-            None => packages::program("qemu-system-aarch64"),
+        match self {
+            Self::Qemu => packages::program("qemu-system-aarch64", |manager| manager.qemu_arm),
+            Self::QemuX86 => packages::program("qemu-system-x86_64", |manager| manager.qemu_x86),
+            _ => self.target().map_or(Ok(()), toolchain::target),
         }
     }
 }
@@ -48,6 +58,8 @@ pub(crate) const SOFT_FLOAT: &str = "aarch64-unknown-none-softfloat";
 pub(crate) const BARE_X86: &str = "x86_64-unknown-none";
 /// The target of static Linux programs; rust-lld links it without a cross compiler.
 pub(crate) const ARM64_LINUX: &str = "aarch64-unknown-linux-musl";
+/// The same for x86.
+pub(crate) const X86_LINUX: &str = "x86_64-unknown-linux-musl";
 
 /// What became of each need.
 #[derive(Debug, Default)]

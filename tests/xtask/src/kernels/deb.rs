@@ -4,14 +4,14 @@ use crate::workspace::Workspace;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The newest arm64 kernel package in `folder`, by version.
-pub(super) fn newest_in(folder: &Path) -> Option<PathBuf> {
+/// The newest file in `folder` of which `is` holds, by version.
+pub(super) fn newest_in(folder: &Path, is: fn(&Path) -> bool) -> Option<PathBuf> {
     let files = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
-    files.filter(|file| is_kernel(file)).max_by_key(|file| numbers(file))
+    files.filter(|file| is(file)).max_by_key(|file| numbers(file))
 }
 
 /// Whether the name is that of a package with an arm64 kernel in it.
-fn is_kernel(file: &Path) -> bool {
+pub(super) fn is_arm64_kernel(file: &Path) -> bool {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     name.ends_with("_arm64.deb") && ["linux-binary-", "linux-image-"].iter().any(|start| name.starts_with(start))
 }
@@ -24,11 +24,21 @@ pub(super) fn numbers(file: &Path) -> Vec<u64> {
 
 /// The kernel in the package `file`, unpacked once under `target/`.
 pub(super) fn kernel_of(workspace: &Workspace, file: &Path) -> Result<PathBuf, String> {
+    unpacked(workspace, file, |name| name.starts_with("vmlinuz"), "Image")
+}
+
+/// The file of the package `file` whose name is `wanted`, unpacked once under `target/` with the ending `ending`.
+pub(super) fn unpacked(
+    workspace: &Workspace,
+    file: &Path,
+    wanted: fn(&str) -> bool,
+    ending: &str,
+) -> Result<PathBuf, String> {
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
     let folder = workspace.target("kernels");
-    let unpacked = folder.join(format!("{name}.Image"));
+    let unpacked = folder.join(format!("{name}.{ending}"));
     if !newer(&unpacked, file) {
-        let member = member(file)?;
+        let member = member(file, wanted)?;
         // Written under another name first, so that an interrupted run leaves nothing that looks whole.
         let partial = folder.join(format!("{name}.partial"));
         let out = std::fs::File::create(&partial).map_err(|error| format!("{}: {error}", partial.display()))?;
@@ -43,11 +53,11 @@ fn newer(this: &Path, than: &Path) -> bool {
     matches!((modified(this), modified(than)), (Some(this), Some(than)) if this >= than)
 }
 
-/// The name of the kernel among the package's files.
-fn member(file: &Path) -> Result<String, String> {
+/// The path inside the package of the file whose name is `wanted`.
+fn member(file: &Path, wanted: fn(&str) -> bool) -> Result<String, String> {
     let list = tar(file, &["-t"], Stdio::piped())?;
-    let is_kernel = |path: &&str| path.rsplit('/').next().is_some_and(|name| name.starts_with("vmlinuz"));
-    list.lines().find(is_kernel).map(str::to_owned).ok_or(format!("no vmlinuz in {}", file.display()))
+    let wanted = |path: &&str| path.rsplit('/').next().is_some_and(wanted);
+    list.lines().find(wanted).map(str::to_owned).ok_or(format!("{} has no file that is looked for", file.display()))
 }
 
 /// Lets tar work on the package's files; what it printed, where `out` is a pipe.
@@ -82,8 +92,8 @@ mod tests {
 
     #[test]
     fn only_arm64_kernel_packages_count() {
-        assert!(is_kernel(Path::new("a/linux-binary-7.3.4+deb13-cloud-arm64_7.3.4-1_arm64.deb")));
-        assert!(!is_kernel(Path::new("linux-binary-7.3.4_amd64.deb")));
-        assert!(!is_kernel(Path::new("bzImage-7.3.4-swprotected")));
+        assert!(is_arm64_kernel(Path::new("a/linux-binary-7.3.4+deb13-cloud-arm64_7.3.4-1_arm64.deb")));
+        assert!(!is_arm64_kernel(Path::new("linux-binary-7.3.4_amd64.deb")));
+        assert!(!is_arm64_kernel(Path::new("bzImage-7.3.4-swprotected")));
     }
 }

@@ -6,13 +6,19 @@ use std::time::Duration;
 
 use crate::command::run;
 
-/// A package manager: its program, how it installs without asking, how it refreshes its lists, the package with
-/// `qemu-system-aarch64`.
-struct Manager {
+/// A package manager.
+pub(super) struct Manager {
     program: &'static str,
+    /// How it installs without asking.
     install: &'static [&'static str],
+    /// How it refreshes its lists.
     refresh: &'static [&'static str],
-    qemu: &'static str,
+    /// The package with `qemu-system-aarch64`.
+    pub(super) qemu_arm: &'static str,
+    /// The package with `qemu-system-x86_64`.
+    pub(super) qemu_x86: &'static str,
+    /// The packages that a kernel is built with.
+    pub(super) kernel_tools: &'static [&'static str],
 }
 
 const MANAGERS: [Manager; 5] = [
@@ -21,32 +27,93 @@ const MANAGERS: [Manager; 5] = [
         // The recommended packages (a GUI, firmware, network boot ROMs) are unused with -nodefaults and -kernel.
         install: &["-o", "DPkg::Lock::Timeout=300", "install", "-y", "--no-install-recommends"],
         refresh: &["-o", "DPkg::Lock::Timeout=300", "update"],
-        qemu: "qemu-system-arm",
+        qemu_arm: "qemu-system-arm",
+        qemu_x86: "qemu-system-x86",
+        kernel_tools: &["gcc", "make", "bc", "bison", "flex", "libelf-dev", "libssl-dev", "lz4", "perl", "xz-utils"],
     },
-    Manager { program: "dnf", install: &["install", "-y"], refresh: &["makecache"], qemu: "qemu-system-aarch64-core" },
-    Manager { program: "pacman", install: &["-S", "--noconfirm"], refresh: &["-Sy"], qemu: "qemu-system-aarch64" },
-    Manager { program: "zypper", install: &["-n", "install"], refresh: &["-n", "refresh"], qemu: "qemu-arm" },
-    Manager { program: "apk", install: &["add"], refresh: &["update"], qemu: "qemu-system-aarch64" },
+    Manager {
+        program: "dnf",
+        install: &["install", "-y"],
+        refresh: &["makecache"],
+        qemu_arm: "qemu-system-aarch64-core",
+        qemu_x86: "qemu-system-x86-core",
+        kernel_tools: &[
+            "gcc",
+            "make",
+            "bc",
+            "bison",
+            "flex",
+            "elfutils-libelf-devel",
+            "openssl-devel",
+            "lz4",
+            "perl",
+            "xz",
+        ],
+    },
+    Manager {
+        program: "pacman",
+        install: &["-S", "--noconfirm"],
+        refresh: &["-Sy"],
+        qemu_arm: "qemu-system-aarch64",
+        qemu_x86: "qemu-system-x86",
+        kernel_tools: &["gcc", "make", "bc", "bison", "flex", "libelf", "openssl", "lz4", "perl", "xz"],
+    },
+    Manager {
+        program: "zypper",
+        install: &["-n", "install"],
+        refresh: &["-n", "refresh"],
+        qemu_arm: "qemu-arm",
+        qemu_x86: "qemu-x86",
+        kernel_tools: &["gcc", "make", "bc", "bison", "flex", "libelf-devel", "libopenssl-devel", "lz4", "perl", "xz"],
+    },
+    Manager {
+        program: "apk",
+        install: &["add"],
+        refresh: &["update"],
+        qemu_arm: "qemu-system-aarch64",
+        qemu_x86: "qemu-system-x86_64",
+        kernel_tools: &[
+            "gcc",
+            "make",
+            "bc",
+            "bison",
+            "flex",
+            "elfutils-dev",
+            "openssl-dev",
+            "lz4",
+            "perl",
+            "xz",
+            "musl-dev",
+        ],
+    },
 ];
 
 /// Installs the package with `program` unless it starts already.
-pub(super) fn program(program: &str) -> Result<(), String> {
-    if starts(program) {
+pub(super) fn program(program: &str, package: fn(&Manager) -> &'static str) -> Result<(), String> {
+    install(program, |manager| vec![package(manager)], || starts(program))
+}
+
+/// Installs `packages` unless `there` says that `what` is there already.
+pub(super) fn install(
+    what: &str,
+    packages: impl Fn(&Manager) -> Vec<&'static str>,
+    there: impl Fn() -> bool,
+) -> Result<(), String> {
+    if there() {
         return Ok(());
     }
     let Some(manager) = MANAGERS.iter().find(|manager| starts(manager.program)) else {
-        return Err(format!("{program} is missing and no known package manager is here: install QEMU for arm64"));
+        return Err(format!("{what} is missing and no known package manager is here to install it"));
     };
-    let advice =
-        format!("{program} is missing: as root, `{} {} {}`", manager.program, manager.install.join(" "), manager.qemu);
-    let elevated = elevation().map_err(|why| format!("{advice} ({why})"))?;
     let mut install = manager.install.to_vec();
-    install.push(manager.qemu);
+    install.extend(packages(manager));
+    let advice = format!("{what} is missing: as root, `{} {}`", manager.program, install.join(" "));
+    let elevated = elevation().map_err(|why| format!("{advice} ({why})"))?;
     // A fresh machine often has no package lists at all, so the first try may fail for that reason only.
     let mut said = String::new();
     for arguments in [install.as_slice(), manager.refresh, install.as_slice()] {
         said = call(elevated, manager.program, arguments);
-        if starts(program) {
+        if there() {
             return Ok(());
         }
     }
@@ -78,7 +145,7 @@ fn elevation() -> Result<&'static [&'static str], &'static str> {
 }
 
 /// Whether the program is there and runs at all: a binary with a missing library is as good as none.
-fn starts(program: &str) -> bool {
+pub(super) fn starts(program: &str) -> bool {
     Command::new(program)
         .arg("--version")
         .stdin(Stdio::null())
