@@ -6,6 +6,8 @@
 
 mod compare;
 mod differences;
+pub(crate) mod gmem;
+mod gmem_rows;
 mod rows;
 
 use crate::json;
@@ -38,6 +40,8 @@ pub(crate) struct Evidence {
     pub(crate) el2: Heard,
     /// Linux's.
     pub(crate) linux: Heard,
+    /// What the rows of `guest_memfd` were tried on.
+    pub(crate) gmem: Vec<gmem::Tried>,
 }
 
 /// How a line stands.
@@ -73,6 +77,7 @@ enum Says {
 pub(crate) fn judge(evidence: &Evidence) -> Vec<Line> {
     let mut lines: Vec<_> = ROWS.iter().map(|row| row_line(row, evidence)).collect();
     lines.extend(unknown_rows(evidence));
+    lines.extend(gmem::judge(&evidence.gmem));
     if let Ok(transcript) = &evidence.linux.said {
         let against = [evidence.linux.against.clone()];
         lines.extend(transcript.cases.iter().map(|case| line(&case.name, case.verdict.clone(), &against)));
@@ -92,7 +97,12 @@ fn row_line(row: &Row, evidence: &Evidence) -> Line {
     let mut says: Vec<_> = row.model.iter().map(|name| model(name, &evidence.model)).collect();
     says.extend(heard(row.id, row.el2, &evidence.el2));
     says.extend(heard(row.id, row.linux, &evidence.linux));
-    let mut out = line(row.id, Verdict::Pass, &[]);
+    fold(row.id, says)
+}
+
+/// The line of a row, from all that was said of it.
+fn fold(id: &str, says: Vec<Says>) -> Line {
+    let mut out = line(id, Verdict::Pass, &[]);
     let tried = Standing::Tried;
     let mut broken = Vec::new();
     for piece in says {

@@ -9,7 +9,7 @@ use crate::progress::Step;
 use crate::report::{Case, Ran};
 use crate::setup::Setup;
 use crate::workspace::Workspace;
-use crate::{bench, builds, firmware, hosted, linux, models, oracle};
+use crate::{bench, builds, firmware, gmem, hosted, linux, models, oracle};
 
 /// When a suite runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,13 +48,14 @@ const SUITES: &[Suite] = &[
     Suite { name: "concurrent", tier: Tier::Full, run: models::concurrent },
     Suite { name: "firmware", tier: Tier::Full, run: firmware::all },
     Suite { name: "linux", tier: Tier::Full, run: linux::all },
+    Suite { name: "gmem", tier: Tier::Full, run: gmem::all },
     Suite { name: "figures", tier: Tier::Full, run: |run, _| bench::limits(&bench::measure(run.workspace, run.setup)) },
     Suite { name: "conformance", tier: Tier::Full, run: |run, _| rows(run) },
     Suite { name: "hardware", tier: Tier::Hardware, run: |_, _| vec![no_hardware()] },
 ];
 
 /// The suites that bring evidence for the behaviour tables.
-pub(crate) const EVIDENCE: [&str; 4] = ["hosted", "oracle", "firmware", "linux"];
+pub(crate) const EVIDENCE: [&str; 5] = ["hosted", "oracle", "firmware", "linux", "gmem"];
 
 /// A suite whose cases are evidence of the model.
 fn model(run: &mut Run<'_>, step: &Step, suite: fn(&mut Run<'_>, &Step) -> Vec<Case>) -> Vec<Case> {
@@ -92,6 +93,7 @@ pub(crate) fn evidence(
         model: Vec::new(),
         el2: Heard::nothing("el2", "the firmware suite did not run"),
         linux: Heard::nothing("linux", "the linux suite did not run"),
+        gmem: Vec::new(),
     };
     let mut run = Run { workspace, setup, long: arguments.long, evidence };
     for suite in SUITES.iter().filter(|suite| wanted(suite, arguments)) {

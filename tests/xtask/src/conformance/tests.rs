@@ -15,6 +15,7 @@ fn all() -> Evidence {
         model: vec![Case::pass("hyp::shares_in_place")],
         el2: heard("el2", "TENURE row PK-12 pass"),
         linux: heard("linux-7.3", "TENURE row PK-12 pass"),
+        gmem: Vec::new(),
     }
 }
 
@@ -53,6 +54,7 @@ fn a_row_for_which_nothing_ran_is_a_skip() {
         model: Vec::new(),
         el2: Heard::nothing("el2", "no QEMU"),
         linux: Heard::nothing("linux-7.3", "no QEMU"),
+        gmem: Vec::new(),
     };
     assert!(row_line(&ROW, &evidence).text().starts_with("PK-12 skip model: "));
 }

@@ -1,0 +1,109 @@
+//! The rows of `guest_memfd`: one line each, from what every target said.
+
+use super::gmem_rows::{ROWS, Rows};
+use super::{Heard, Line, Says, Standing, fold, line};
+use crate::report::Verdict;
+
+/// The kernels that the provider behaves like, each on request.
+pub(crate) const PERSONALITIES: [&str; 6] = ["6.8", "6.11", "6.18", "7.3", "rfc-v5", "v8"];
+
+/// Something the rows are tried on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// Our own implementation with this personality.
+    Provider(&'static str),
+    /// This machine's kernel.
+    Here,
+    /// The kernel with private memory, under QEMU.
+    Stock,
+    /// A kernel from a supplied tree that converts in place.
+    InPlace,
+}
+
+/// What one target said.
+#[derive(Clone, Debug)]
+pub(crate) struct Tried {
+    /// Which.
+    pub(crate) target: Target,
+    /// Its words, or why it could not run.
+    pub(crate) heard: Heard,
+    /// What went wrong with the run itself.
+    pub(crate) broke: Option<String>,
+}
+
+/// One line for each row, then one for each that the table does not know.
+pub(super) fn judge(all: &[Tried]) -> Vec<Line> {
+    let mut lines: Vec<_> =
+        ROWS.iter().flat_map(|rows| (rows.first..=rows.last).map(move |number| row(&id(number), rows, all))).collect();
+    for Tried { heard, .. } in all {
+        for unknown in heard.said.iter().flat_map(|said| &said.rows).filter(|row| !known(&row.name)) {
+            let verdict = Verdict::Fail("a program reports it, the table of rows does not know it".into());
+            lines.push(line(&unknown.name, verdict, std::slice::from_ref(&heard.against)));
+        }
+    }
+    lines
+}
+
+fn id(number: u16) -> String {
+    format!("GM-{number:02}")
+}
+
+fn known(name: &str) -> bool {
+    ROWS.iter().any(|rows| (rows.first..=rows.last).any(|number| id(number) == name))
+}
+
+/// The line of one row.
+fn row(id: &str, rows: &Rows, all: &[Tried]) -> Line {
+    let mut says: Vec<_> = all.iter().filter_map(|tried| one(id, tried, rows.demands(tried.target))).collect();
+    if all.is_empty() && rows.because.is_empty() {
+        says.push(Says::DidNotRun("the gmem suite did not run".into()));
+    }
+    if says.is_empty() && !rows.because.is_empty() {
+        let standing = Standing::NotApplicable(rows.because.to_owned());
+        return Line { id: id.to_owned(), standing, against: Vec::new(), missing: Vec::new() };
+    }
+    fold(id, says)
+}
+
+impl Rows {
+    fn demands(&self, target: Target) -> bool {
+        match target {
+            Target::Provider(personality) => self.provider.contains(&personality),
+            real => self.real.contains(&real),
+        }
+    }
+}
+
+/// What one target says of the row; `None` where it does not have to say anything, and did not.
+fn one(id: &str, Tried { target, heard, broke }: &Tried, demanded: bool) -> Option<Says> {
+    let against = &heard.against;
+    if let Some(seen) = broke {
+        // What it said before is not to be trusted either.
+        return Some(Says::Breaks(format!("{against}: {}", seen.lines().next().unwrap_or_default())));
+    }
+    let transcript = match &heard.said {
+        Ok(transcript) => transcript,
+        Err(reason) => return demanded.then(|| Says::DidNotRun(format!("{against}: {reason}"))),
+    };
+    let verdicts = transcript.rows.iter().filter(|row| row.name == id).map(|row| &row.verdict);
+    // A row that is tried in several ways is worth what the worst of them is.
+    let worst = verdicts.max_by_key(|verdict| match verdict {
+        Verdict::Pass => 0,
+        Verdict::Skip(_) => 1,
+        Verdict::Fail(_) => 2,
+    });
+    match worst {
+        None => Some(Says::Breaks(format!("{against}: it ran and said nothing"))),
+        Some(Verdict::Pass) => Some(Says::Holds(against.clone())),
+        Some(Verdict::Fail(seen)) => Some(Says::Breaks(format!("{against}: {seen}"))),
+        Some(Verdict::Skip(_)) if !demanded => None,
+        // Nothing of a machine is missing to our own implementation: it has the row or it lacks it.
+        Some(Verdict::Skip(reason)) if matches!(target, Target::Provider(_)) => {
+            Some(Says::Breaks(format!("{against}: it must show this, and says: {reason}")))
+        }
+        Some(Verdict::Skip(reason)) => Some(Says::DidNotRun(format!("{against}: {reason}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! The rows of `guest_memfd`, and which targets have to show each.
+//!
+//! Every target speaks of every row: it holds, it does not, or it does not apply there and why. Beyond that a row is
+//! *demanded* of the targets listed here; what another one shows counts, and is not missed.
+
+use super::gmem::Target;
+use Target::{Here, Stock};
+
+/// Some rows in sequence, of which the same is demanded.
+pub(super) struct Rows {
+    /// Number of the first.
+    pub(super) first: u16,
+    /// Number of the last.
+    pub(super) last: u16,
+    /// The personalities of the provider that show them.
+    pub(super) provider: &'static [&'static str],
+    /// The real kernels that show them.
+    pub(super) real: &'static [Target],
+    /// Where nothing is demanded: why.
+    pub(super) because: &'static str,
+}
+
+const fn rows(first: u16, last: u16, provider: &'static [&'static str], real: &'static [Target]) -> Rows {
+    Rows { first, last, provider, real, because: "" }
+}
+
+const fn not_here(first: u16, last: u16, because: &'static str) -> Rows {
+    Rows { first, last, provider: &[], real: &[], because }
+}
+
+/// Conversion in place as posted last; the final form of the content modes.
+const LAST: &[&str] = &["v8"];
+/// The only posting with content modes whose ioctl is the file's alone.
+const MODES: &[&str] = &["rfc-v5"];
+/// Both postings with the ioctl.
+const SERIES: &[&str] = &["rfc-v5", "v8"];
+/// Kernels without it.
+const RELEASED: &[&str] = &["6.8", "6.11", "6.18", "7.3"];
+/// Kernels whose files can be mapped.
+const MAPPED: &[&str] = &["6.18", "7.3"];
+/// Kernels with private attributes of a VM.
+const PER_VM: &[&str] = &["6.8", "6.11", "6.18", "7.3"];
+/// Kernels that prefault.
+const PREFAULT: &[&str] = &["6.11", "6.18", "7.3"];
+
+const REAL: &[Target] = &[Here, Stock];
+const QEMU: &[Target] = &[Stock];
+/// No released kernel converts in place; one from a supplied tree counts when it is there.
+const NONE: &[Target] = &[];
+
+const SNP: &str = "needs SEV-SNP hardware";
+const NUMA: &str = "needs two NUMA nodes and a kernel with policies for these files";
+
+/// All of them, in order.
+pub(super) const ROWS: &[Rows] = &[
+    rows(1, 11, LAST, NONE),
+    rows(12, 14, MODES, NONE),
+    not_here(15, 17, SNP),
+    rows(18, 19, MODES, NONE),
+    not_here(20, 20, SNP),
+    rows(21, 26, LAST, NONE),
+    not_here(27, 29, SNP),
+    rows(30, 30, RELEASED, REAL),
+    rows(31, 33, LAST, NONE),
+    rows(34, 39, SERIES, NONE),
+    rows(40, 41, LAST, NONE),
+    rows(42, 50, MAPPED, REAL),
+    not_here(51, 52, NUMA),
+    rows(53, 62, MAPPED, REAL),
+    // The guest reaches the file by itself: the CPU has to have nested paging.
+    rows(63, 63, MAPPED, QEMU),
+    rows(64, 65, MAPPED, REAL),
+    rows(66, 73, PER_VM, QEMU),
+    rows(74, 74, MAPPED, REAL),
+    rows(75, 76, PER_VM, QEMU),
+    rows(77, 77, LAST, NONE),
+    not_here(78, 78, "no kernel has such a state: in-place tracking without a private slot"),
+    rows(79, 84, PREFAULT, QEMU),
+    rows(85, 85, PREFAULT, REAL),
+    not_here(86, 86, "needs SEV-SNP or TDX hardware"),
+    rows(87, 107, MAPPED, REAL),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::super::gmem::PERSONALITIES;
+    use super::*;
+
+    #[test]
+    fn every_row_from_1_to_107_is_listed_once_in_order() {
+        let numbers: Vec<_> = ROWS.iter().flat_map(|rows| rows.first..=rows.last).collect();
+        assert_eq!(numbers, (1..=107).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_nobody_has_to_show_has_a_reason_and_nothing_else_has() {
+        for rows in ROWS {
+            assert_eq!(rows.because.is_empty(), !(rows.provider.is_empty() && rows.real.is_empty()), "{}", rows.first);
+            assert!(rows.provider.iter().all(|name| PERSONALITIES.contains(name)), "{}", rows.first);
+        }
+    }
+}

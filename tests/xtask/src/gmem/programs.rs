@@ -1,0 +1,48 @@
+//! Building the programs of `tests/gmem`, for this machine and for the one under QEMU, and running them here.
+
+use super::PACKAGE;
+use crate::command::{BUILD_LIMIT, Finished, run};
+use crate::workspace::Workspace;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+/// The programs, built.
+pub(super) struct Programs {
+    /// Every row on one target.
+    pub(super) rows: PathBuf,
+    /// A kernel and the provider in lock-step.
+    pub(super) differential: PathBuf,
+}
+
+impl Programs {
+    /// Builds them for the machine that runs us, or as static programs for `target`.
+    pub(super) fn build(workspace: &Workspace, target: Option<&str>) -> Result<Self, String> {
+        let mut cargo = workspace.cargo();
+        cargo.args(["build", "--release", "--bins", "-p", PACKAGE]);
+        if let Some(target) = target {
+            // The archive with them is loaded into an emulated machine's memory: without line tables it is a tenth.
+            cargo.args(["--target", target]).env("CARGO_PROFILE_RELEASE_STRIP", "true");
+        }
+        let log = workspace.log(&format!("build-gmem-{}", target.unwrap_or("here")));
+        let done = run(&mut cargo, BUILD_LIMIT, Some(&log), |_| {}).map_err(|error| format!("{error:#}"))?;
+        if !done.ok() {
+            return Err(format!("building {PACKAGE}:\n{}", done.build_error()));
+        }
+        let folder = workspace.target("").join(target.unwrap_or_default()).join("release");
+        Ok(Self { rows: folder.join("gmem-rows"), differential: folder.join("gmem-differential") })
+    }
+}
+
+/// Runs a program here; its whole output is kept in the log of this name.
+pub(super) fn here(
+    workspace: &Workspace,
+    program: &PathBuf,
+    arguments: &[&str],
+    limit: Duration,
+    log: &str,
+) -> Result<Finished, String> {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    run(&mut command, limit, Some(&workspace.log(log)), |_| {}).map_err(|error| format!("{error:#}"))
+}
