@@ -3,7 +3,7 @@
 //! | line | meaning |
 //! |---|---|
 //! | `case <name> pass`, `fail <seen>`, `skip <reason>` | a fact, tried |
-//! | `row <PK-nn> pass`, `fail <seen>`, `skip <reason>` | a row of the behaviour tables, tried |
+//! | `row <id> pass`, `fail <seen>`, `skip <reason>` | a row of the behaviour tables, tried |
 //! | `obs <scenario> <step> <text>` | something seen, to be compared with another host's |
 //! | `fig <name> <value> <unit>` | a figure |
 //! | `demo <key>=<value> …` | facts for the line of the demonstration |
