@@ -3,7 +3,8 @@
 //! | line | meaning |
 //! |---|---|
 //! | `case <name> pass`, `fail <seen>`, `skip <reason>` | a fact, tried |
-//! | `row <id> pass`, `fail <seen>`, `skip <reason>` | a row of the behaviour tables, tried |
+//! | `row <id> pass <note>`, `fail <seen>`, `skip <reason>` | a row of the behaviour tables, tried; the note is what of it could not be |
+//! | `row <id> n/a <reason>` | a row with nothing to try on such a machine |
 //! | `obs <scenario> <step> <text>` | something seen, to be compared with another host's |
 //! | `fig <name> <value> <unit>` | a figure |
 //! | `demo <key>=<value> …` | facts for the line of the demonstration |
@@ -35,6 +36,10 @@ pub(crate) struct Transcript {
     pub(crate) cases: Vec<Case>,
     /// Rows of the behaviour tables that were tried; the name is the row's id.
     pub(crate) rows: Vec<Case>,
+    /// What of a row that holds could not be tried: the row's id, and what.
+    pub(crate) notes: Vec<(String, String)>,
+    /// Rows with nothing to try, and why.
+    pub(crate) not_applicable: Vec<(String, String)>,
     /// What was seen, in order.
     pub(crate) seen: Vec<Seen>,
     /// Figures.
@@ -67,6 +72,8 @@ impl Transcript {
     pub(crate) fn extend(&mut self, other: Self) {
         self.cases.extend(other.cases);
         self.rows.extend(other.rows);
+        self.notes.extend(other.notes);
+        self.not_applicable.extend(other.not_applicable);
         self.seen.extend(other.seen);
         self.figures.extend(other.figures);
         self.facts.extend(other.facts);
@@ -85,7 +92,7 @@ impl Transcript {
         let (kind, rest) = said.split_once(' ').unwrap_or((said, ""));
         match kind {
             "case" => self.cases.push(case(rest)?),
-            "row" => self.rows.push(case(rest)?),
+            "row" => self.row(rest)?,
             "obs" => self.seen.push(seen(rest)?),
             "fig" => self.figures.push(figure(rest)?),
             "demo" => {
@@ -100,6 +107,20 @@ impl Transcript {
             }
             "end" => self.ended = true,
             _ => return None,
+        }
+        Some(())
+    }
+
+    fn row(&mut self, rest: &str) -> Option<()> {
+        let (id, standing) = rest.split_once(' ')?;
+        let (word, detail) = standing.split_once(' ').unwrap_or((standing, ""));
+        if word == "n/a" {
+            self.not_applicable.push((id.to_owned(), detail.to_owned()));
+            return Some(());
+        }
+        self.rows.push(case(rest)?);
+        if word == "pass" && !detail.is_empty() {
+            self.notes.push((id.to_owned(), detail.to_owned()));
         }
         Some(())
     }
@@ -151,6 +172,15 @@ mod tests {
         assert_eq!((read.fact("copied"), read.fact("absent")), (Some("0"), None));
         assert_eq!(read.scenarios, [(3, "two_guests".to_owned())]);
         assert!(read.ended && read.unreadable.is_empty());
+    }
+
+    #[test]
+    fn a_row_that_does_not_apply_and_one_that_holds_in_part_are_told_apart() {
+        let read =
+            parse("TENURE row GM-01 n/a another revision\nTENURE row GM-02 pass host half only\nTENURE row GM-03 pass");
+        assert_eq!(read.not_applicable, [("GM-01".to_owned(), "another revision".to_owned())]);
+        assert_eq!(read.notes, [("GM-02".to_owned(), "host half only".to_owned())]);
+        assert_eq!(read.rows, [Case::pass("GM-02"), Case::pass("GM-03")]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::gmem_rows::{ROWS, Rows};
 use super::{Heard, Line, Says, Standing, fold, line};
 use crate::report::Verdict;
+use crate::transcript::Transcript;
 
 /// The kernels that the provider behaves like, each on request.
 pub(crate) const PERSONALITIES: [&str; 6] = ["6.8", "6.11", "6.18", "7.3", "rfc-v5", "v8"];
@@ -54,12 +55,12 @@ fn known(name: &str) -> bool {
 
 /// The line of one row.
 fn row(id: &str, rows: &Rows, all: &[Tried]) -> Line {
-    let mut says: Vec<_> = all.iter().filter_map(|tried| one(id, tried, rows.demands(tried.target))).collect();
+    let mut says: Vec<_> = all.iter().flat_map(|tried| one(id, tried, rows.demands(tried.target))).collect();
     if all.is_empty() && rows.because.is_empty() {
         says.push(Says::DidNotRun("the gmem suite did not run".into()));
     }
-    if says.is_empty() && !rows.because.is_empty() {
-        let standing = Standing::NotApplicable(rows.because.to_owned());
+    if says.is_empty() {
+        let standing = Standing::NotApplicable(rows.why_not(id, all));
         return Line { id: id.to_owned(), standing, against: Vec::new(), missing: Vec::new() };
     }
     fold(id, says)
@@ -72,18 +73,36 @@ impl Rows {
             real => self.real.contains(&real),
         }
     }
+
+    /// Why the row applies to nothing here: the table's reason, else what the targets say of which it is demanded.
+    fn why_not(&self, id: &str, all: &[Tried]) -> String {
+        if !self.because.is_empty() {
+            return self.because.to_owned();
+        }
+        let demanded = all.iter().filter(|tried| self.demands(tried.target));
+        let said = demanded.filter_map(|Tried { heard, .. }| {
+            let reason = not_applicable(id, heard.said.as_ref().ok()?)?;
+            Some(format!("{}: {reason}", heard.against))
+        });
+        said.collect::<Vec<_>>().join("; ")
+    }
 }
 
-/// What one target says of the row; `None` where it does not have to say anything, and did not.
-fn one(id: &str, Tried { target, heard, broke }: &Tried, demanded: bool) -> Option<Says> {
+/// What one target says of the row; nothing where it does not have to speak, or has nothing to try.
+fn one(id: &str, Tried { target, heard, broke }: &Tried, demanded: bool) -> Vec<Says> {
     let against = &heard.against;
+    let (breaks, missing) = (
+        |seen: &str| vec![Says::Breaks(format!("{against}: {seen}"))],
+        |reason: &str| Says::DidNotRun(format!("{against}: {reason}")),
+    );
     if let Some(seen) = broke {
         // What it said before is not to be trusted either.
-        return Some(Says::Breaks(format!("{against}: {}", seen.lines().next().unwrap_or_default())));
+        return breaks(seen.lines().next().unwrap_or_default());
     }
     let transcript = match &heard.said {
         Ok(transcript) => transcript,
-        Err(reason) => return demanded.then(|| Says::DidNotRun(format!("{against}: {reason}"))),
+        Err(reason) if demanded => return vec![missing(reason)],
+        Err(_) => return Vec::new(),
     };
     let verdicts = transcript.rows.iter().filter(|row| row.name == id).map(|row| &row.verdict);
     // A row that is tried in several ways is worth what the worst of them is.
@@ -92,17 +111,28 @@ fn one(id: &str, Tried { target, heard, broke }: &Tried, demanded: bool) -> Opti
         Verdict::Skip(_) => 1,
         Verdict::Fail(_) => 2,
     });
-    match worst {
-        None => Some(Says::Breaks(format!("{against}: it ran and said nothing"))),
-        Some(Verdict::Pass) => Some(Says::Holds(against.clone())),
-        Some(Verdict::Fail(seen)) => Some(Says::Breaks(format!("{against}: {seen}"))),
-        Some(Verdict::Skip(_)) if !demanded => None,
-        // Nothing of a machine is missing to our own implementation: it has the row or it lacks it.
-        Some(Verdict::Skip(reason)) if matches!(target, Target::Provider(_)) => {
-            Some(Says::Breaks(format!("{against}: it must show this, and says: {reason}")))
+    let lacks = match worst {
+        Some(Verdict::Fail(seen)) => return breaks(seen),
+        Some(Verdict::Pass) => {
+            let notes = transcript.notes.iter().filter(|(row, _)| row == id).map(|(_, note)| missing(note));
+            return std::iter::once(Says::Holds(against.clone())).chain(notes).collect();
         }
-        Some(Verdict::Skip(reason)) => Some(Says::DidNotRun(format!("{against}: {reason}"))),
+        Some(Verdict::Skip(reason)) => Some(reason.as_str()),
+        None => None,
+    };
+    // Nothing of a machine is missing to our own implementation: it has the row or it lacks it.
+    let must = demanded && matches!(target, Target::Provider(_));
+    match lacks.or(not_applicable(id, transcript)) {
+        None => breaks("it ran and said nothing"),
+        Some(reason) if must => breaks(&format!("it must show this, and says: {reason}")),
+        Some(reason) if demanded && lacks.is_some() => vec![missing(reason)],
+        Some(_) => Vec::new(),
     }
+}
+
+/// Why there is nothing to try of the row, if that was said.
+fn not_applicable<'a>(id: &str, transcript: &'a Transcript) -> Option<&'a str> {
+    transcript.not_applicable.iter().find(|(row, _)| row == id).map(|(_, reason)| reason.as_str())
 }
 
 #[cfg(test)]

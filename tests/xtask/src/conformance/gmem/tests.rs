@@ -1,7 +1,6 @@
 //! What makes a row pass, skip, fail, or not apply.
 
 use super::*;
-use crate::transcript::Transcript;
 
 const DEMANDED: Rows = Rows { first: 42, last: 42, provider: &["7.3"], real: &[Target::Here], because: "" };
 const NOWHERE: Rows = Rows { first: 42, last: 42, provider: &[], real: &[], because: "needs two NUMA nodes" };
@@ -75,6 +74,22 @@ fn a_real_kernel_may_lack_what_the_provider_may_not() {
     let lacks = "GM-42 pass provider-7.3 (not here: linux-6.18.44: one node)";
     assert_eq!(text(&DEMANDED, &[provider(PASS), here(SKIP)]), lacks);
     assert!(text(&DEMANDED, &[provider(SKIP), here(PASS)]).starts_with("GM-42 fail provider-7.3: it must show this"));
+}
+
+#[test]
+fn another_revision_does_not_count_as_missing_but_the_provider_must_have_its_own() {
+    const NOT: &str = "TENURE row GM-42 n/a another revision";
+    assert_eq!(text(&DEMANDED, &[provider(PASS), here(NOT)]), "GM-42 pass provider-7.3");
+    assert!(text(&DEMANDED, &[provider(NOT), here(PASS)]).starts_with("GM-42 fail provider-7.3: it must show this"));
+    let kernel_only = Rows { provider: &[], ..DEMANDED };
+    assert_eq!(text(&kernel_only, &[provider(NOT), here(NOT)]), "GM-42 n/a linux-6.18.44: another revision");
+}
+
+#[test]
+fn what_of_a_row_could_not_be_tried_is_named_beside_the_pass() {
+    let half = here("TENURE row GM-42 pass the host's half");
+    let missing = "(not here: linux-6.18.44: the host's half)";
+    assert_eq!(text(&DEMANDED, &[provider(PASS), half]), format!("GM-42 pass provider-7.3+linux-6.18.44 {missing}"));
 }
 
 #[test]
