@@ -62,6 +62,8 @@ pub(crate) struct Line {
     standing: Standing,
     /// Against what it was checked.
     against: Vec<String>,
+    /// What showed only a part of it, and which.
+    parts: Vec<String>,
     /// Evidence that counts but could not run here, with its reason.
     missing: Vec<String>,
 }
@@ -69,6 +71,7 @@ pub(crate) struct Line {
 /// What one piece of evidence says about a row.
 enum Says {
     Holds(String),
+    HoldsInPart(String, String),
     Breaks(String),
     DidNotRun(String),
 }
@@ -84,13 +87,13 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<Line> {
     }
     lines.extend(compare::same_answers(&evidence.el2, &evidence.linux).into_iter().map(|(id, standing)| {
         let against = vec![evidence.el2.against.clone(), evidence.linux.against.clone()];
-        Line { id, standing, against, missing: Vec::new() }
+        Line { against, ..Line::new(&id, standing) }
     }));
     lines
 }
 
 fn line(id: &str, verdict: Verdict, against: &[String]) -> Line {
-    Line { id: id.to_owned(), standing: Standing::Tried(verdict), against: against.to_vec(), missing: Vec::new() }
+    Line { against: against.to_vec(), ..Line::new(id, Standing::Tried(verdict)) }
 }
 
 fn row_line(row: &Row, evidence: &Evidence) -> Line {
@@ -109,6 +112,10 @@ fn fold(id: &str, says: Vec<Says>) -> Line {
         match piece {
             Says::Holds(word) if out.against.contains(&word) => {}
             Says::Holds(word) => out.against.push(word),
+            Says::HoldsInPart(word, part) => {
+                out.parts.push(format!("{word}: {part}"));
+                out.against.push(word);
+            }
             Says::Breaks(seen) => broken.push(seen),
             Says::DidNotRun(reason) if out.missing.contains(&reason) => {}
             Says::DidNotRun(reason) => out.missing.push(reason),
@@ -185,13 +192,21 @@ impl Row {
 }
 
 impl Line {
+    /// A line with nothing beside how it stands.
+    fn new(id: &str, standing: Standing) -> Self {
+        Self { id: id.to_owned(), standing, against: Vec::new(), parts: Vec::new(), missing: Vec::new() }
+    }
+
     /// The line for people.
     pub(crate) fn text(&self) -> String {
-        let missing =
-            if self.missing.is_empty() { String::new() } else { format!(" (not here: {})", self.missing.join("; ")) };
+        let beside = |what: &str, list: &[String]| match list {
+            [] => String::new(),
+            list => format!(" ({what}: {})", list.join("; ")),
+        };
+        let (parts, missing) = (beside("in part", &self.parts), beside("not here", &self.missing));
         let against = self.against.join("+");
         match self.words() {
-            ("pass", _) => format!("{} pass {against}{missing}", self.id),
+            ("pass", _) => format!("{} pass {against}{parts}{missing}", self.id),
             (word, detail) => format!("{} {word} {detail}", self.id),
         }
     }
@@ -213,6 +228,7 @@ impl Line {
             ("id", json::string(&self.id)),
             ("verdict", json::string(word)),
             ("against", json::strings(&self.against)),
+            ("parts", json::strings(&self.parts)),
             ("missing", json::strings(&self.missing)),
             ("detail", json::string(detail)),
         ])

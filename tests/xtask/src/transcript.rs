@@ -3,7 +3,7 @@
 //! | line | meaning |
 //! |---|---|
 //! | `case <name> pass`, `fail <seen>`, `skip <reason>` | a fact, tried |
-//! | `row <id> pass <note>`, `fail <seen>`, `skip <reason>` | a row of the behaviour tables, tried; the note is what of it could not be |
+//! | `row <id> pass <note>`, `fail <seen>`, `skip <reason>` | a row of the behaviour tables, tried; the note: which part of it, if not all |
 //! | `row <id> n/a <reason>` | a row with nothing to try on such a machine |
 //! | `obs <scenario> <step> <text>` | something seen, to be compared with another host's |
 //! | `fig <name> <value> <unit>` | a figure |
@@ -36,7 +36,7 @@ pub(crate) struct Transcript {
     pub(crate) cases: Vec<Case>,
     /// Rows of the behaviour tables that were tried; the name is the row's id.
     pub(crate) rows: Vec<Case>,
-    /// What of a row that holds could not be tried: the row's id, and what.
+    /// Rows of which only a part could be tried, and which part.
     pub(crate) notes: Vec<(String, String)>,
     /// Rows with nothing to try, and why.
     pub(crate) not_applicable: Vec<(String, String)>,

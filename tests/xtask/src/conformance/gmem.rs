@@ -60,8 +60,7 @@ fn row(id: &str, rows: &Rows, all: &[Tried]) -> Line {
         says.push(Says::DidNotRun("the gmem suite did not run".into()));
     }
     if says.is_empty() {
-        let standing = Standing::NotApplicable(rows.why_not(id, all));
-        return Line { id: id.to_owned(), standing, against: Vec::new(), missing: Vec::new() };
+        return Line::new(id, Standing::NotApplicable(rows.why_not(id, all)));
     }
     fold(id, says)
 }
@@ -104,6 +103,7 @@ fn one(id: &str, Tried { target, heard, broke }: &Tried, demanded: bool) -> Vec<
         Err(reason) if demanded => return vec![missing(reason)],
         Err(_) => return Vec::new(),
     };
+    let provider = matches!(target, Target::Provider(_));
     let verdicts = transcript.rows.iter().filter(|row| row.name == id).map(|row| &row.verdict);
     // A row that is tried in several ways is worth what the worst of them is.
     let worst = verdicts.max_by_key(|verdict| match verdict {
@@ -114,17 +114,22 @@ fn one(id: &str, Tried { target, heard, broke }: &Tried, demanded: bool) -> Vec<
     let lacks = match worst {
         Some(Verdict::Fail(seen)) => return breaks(seen),
         Some(Verdict::Pass) => {
-            let notes = transcript.notes.iter().filter(|(row, _)| row == id).map(|(_, note)| missing(note));
-            return std::iter::once(Says::Holds(against.clone())).chain(notes).collect();
+            let parts: Vec<_> =
+                transcript.notes.iter().filter(|(row, _)| row == id).map(|(_, note)| note.as_str()).collect();
+            return match parts[..] {
+                [] => vec![Says::Holds(against.clone())],
+                // Another personality shows all of it.
+                _ if !demanded && provider => Vec::new(),
+                _ => vec![Says::HoldsInPart(against.clone(), parts.join(", "))],
+            };
         }
         Some(Verdict::Skip(reason)) => Some(reason.as_str()),
         None => None,
     };
-    // Nothing of a machine is missing to our own implementation: it has the row or it lacks it.
-    let must = demanded && matches!(target, Target::Provider(_));
     match lacks.or(not_applicable(id, transcript)) {
         None => breaks("it ran and said nothing"),
-        Some(reason) if must => breaks(&format!("it must show this, and says: {reason}")),
+        // Nothing of a machine is missing to our own implementation: it has the row or it lacks it.
+        Some(reason) if demanded && provider => breaks(&format!("it must show this, and says: {reason}")),
         Some(reason) if demanded && lacks.is_some() => vec![missing(reason)],
         Some(_) => Vec::new(),
     }

@@ -78,7 +78,7 @@ fn a_row_that_the_table_does_not_know_fails() {
 #[test]
 fn what_does_not_apply_is_counted_apart_and_is_no_case() {
     let standing = Standing::NotApplicable("documented only".into());
-    let apart = Line { id: "RB-38".into(), standing, against: Vec::new(), missing: Vec::new() };
+    let apart = Line::new("RB-38", standing);
     assert_eq!((apart.text().as_str(), apart.case()), ("RB-38 n/a documented only", None));
     let lines = [apart, line("PK-01", Verdict::Pass, &[])];
     assert_eq!(total(&lines), ("1 passed, 0 failed, 0 skipped, 1 not applicable".to_owned(), true));

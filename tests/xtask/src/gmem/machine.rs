@@ -19,22 +19,16 @@ const COMMAND_LINE: &str = "console=ttyS0 rdinit=/init panic=-1 quiet loglevel=4
 /// Makes a kernel with the series for conversion in place track it per file; every other kernel ignores it.
 const IN_PLACE: &str = "kvm.gmem_in_place_conversion=1";
 
-/// The machine's kernels and the archives that they start with, or why there is none.
+/// The machine's kernels and the programs that they start with, or why there is none.
 pub(super) struct Machine {
     /// The kernel with private memory.
     pub(super) stock: Result<Kernel, String>,
     /// One from a tree that a person supplied.
     pub(super) supplied: Option<Result<Kernel, String>>,
-    archives: Result<Archives, String>,
+    programs: Result<Programs, String>,
 }
 
-/// One archive a program: it is the first and only process.
-struct Archives {
-    rows: PathBuf,
-    differential: PathBuf,
-}
-
-/// Which program the machine starts with.
+/// Which program the machine starts with, as its first and only process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Start {
     /// `gmem-rows`
@@ -44,14 +38,15 @@ pub(super) enum Start {
 }
 
 impl Machine {
-    /// Finds the kernels, builds the programs and packs them.
+    /// Finds the kernels and builds the programs.
     pub(super) fn prepare(workspace: &Workspace, setup: &Setup) -> Self {
         let lacks = setup.lacks(&NEEDS).map_or(Ok(()), Err);
         let stock = lacks.clone().and_then(|()| kernels::find_x86(workspace));
         let supplied = if lacks.is_ok() { kernels::find_supplied(workspace) } else { None };
         let any = stock.is_ok() || supplied.as_ref().is_some_and(Result::is_ok);
-        let archives = if any { Archives::pack(workspace) } else { Err("there is no kernel to start".into()) };
-        Self { stock, supplied, archives }
+        let programs =
+            if any { Programs::build(workspace, Some(X86_LINUX)) } else { Err("there is no kernel to start".into()) };
+        Self { stock, supplied, programs }
     }
 
     /// Boots `kernel` with a program as its first process, and waits for its end.
@@ -64,11 +59,14 @@ impl Machine {
         limit: Duration,
         log: &str,
     ) -> Result<Finished, String> {
-        let archives = self.archives.as_ref().map_err(Clone::clone)?;
-        let archive = match start {
-            Start::Rows => &archives.rows,
-            Start::Differential => &archives.differential,
-        };
+        let programs = self.programs.as_ref().map_err(Clone::clone)?;
+        let archive = archive(
+            workspace,
+            match start {
+                Start::Rows => &programs.rows,
+                Start::Differential => &programs.differential,
+            },
+        )?;
         let mut qemu = Command::new("qemu-system-x86_64");
         qemu.args(["-accel", "tcg", "-M", "q35", "-cpu", "EPYC,+svm,+npt", "-smp", "1", "-m", "512"])
             .args(["-nographic", "-nodefaults", "-no-reboot", "-serial", "stdio"])
@@ -89,16 +87,6 @@ fn command_line(arguments: &[&str]) -> String {
         words.extend(arguments);
     }
     words.join(" ")
-}
-
-impl Archives {
-    fn pack(workspace: &Workspace) -> Result<Self, String> {
-        let programs = Programs::build(workspace, Some(X86_LINUX))?;
-        Ok(Self {
-            rows: archive(workspace, &programs.rows)?,
-            differential: archive(workspace, &programs.differential)?,
-        })
-    }
 }
 
 /// An archive with the program as its first process.

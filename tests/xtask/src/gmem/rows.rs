@@ -78,11 +78,22 @@ fn tried(target: Target, against: String, ran: Ran) -> Tried {
         Ran::Finished(Err(seen)) => (Err(seen.clone()), Some(seen)),
         Ran::Finished(Ok(done)) => {
             let transcript = Transcript::parse(&done.lines);
-            let broke = whole(&done, &transcript).err();
-            (Ok(transcript), broke)
+            match (whole(&done, &transcript), unusable(&transcript)) {
+                (Ok(()), Some(reason)) => (Err(reason), None),
+                (holds, _) => (Ok(transcript), holds.err()),
+            }
         }
     };
     Tried { target, heard: Heard { against, said }, broke }
+}
+
+/// Why the program tried no row, if it says so: a kernel without KVM, for one.
+fn unusable(transcript: &Transcript) -> Option<String> {
+    let silent = transcript.rows.is_empty() && transcript.not_applicable.is_empty();
+    transcript.cases.iter().filter(|_| silent).find_map(|case| match &case.verdict {
+        Verdict::Skip(reason) => Some(reason.clone()),
+        _ => None,
+    })
 }
 
 /// A kernel from a supplied tree counts as one that converts in place only if it has rows of that.

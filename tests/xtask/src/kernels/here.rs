@@ -1,6 +1,7 @@
 //! The kernel that runs this machine, and what its `/dev/kvm` offers.
 
-use tenure_host::linux::{Capability, Kvm};
+use tenure_abi::gmem::Capability;
+use tenure_host::linux::Kvm;
 
 /// What can be asked about private memory, with the name it has in the line.
 const ASKED: [(&str, Capability); 5] = [

@@ -84,10 +84,12 @@ fn another_revision_does_not_count_as_missing_but_the_provider_must_have_its_own
 }
 
 #[test]
-fn what_of_a_row_could_not_be_tried_is_named_beside_the_pass() {
+fn the_part_that_a_target_showed_is_named_beside_the_pass() {
     let half = here("TENURE row GM-42 pass the host's half");
-    let missing = "(not here: linux-6.18.44: the host's half)";
-    assert_eq!(text(&DEMANDED, &[provider(PASS), half]), format!("GM-42 pass provider-7.3+linux-6.18.44 {missing}"));
+    let part = "(in part: linux-6.18.44: the host's half)";
+    assert_eq!(text(&DEMANDED, &[provider(PASS), half]), format!("GM-42 pass provider-7.3+linux-6.18.44 {part}"));
+    let other = said(Target::Provider("6.8"), "provider-6.8", "TENURE row GM-42 pass the host's half");
+    assert_eq!(text(&DEMANDED, &[provider(PASS), here(PASS), other]), "GM-42 pass provider-7.3+linux-6.18.44");
 }
 
 #[test]

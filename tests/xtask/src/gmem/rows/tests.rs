@@ -39,6 +39,8 @@ fn a_run_that_broke_off_or_tried_nothing_is_a_failure() {
 fn a_machine_that_lacks_something_is_a_skip() {
     let tried = tried(Target::Stock, "linux-1.2".into(), Ran::Not("no kernel".into()));
     assert_eq!(cases(&tried), [Case::skip("rows_on_linux-1.2", "no kernel")]);
+    let said = ran(Target::Stock, "TENURE case rows_run skip no /dev/kvm\nTENURE end", 0);
+    assert_eq!(cases(&said), [Case::skip("rows_on_linux-1.2", "no /dev/kvm")]);
 }
 
 #[test]
