@@ -87,6 +87,37 @@ impl Error {
                 Self::NotSupported => smccc::NOT_SUPPORTED,
                 _ => smccc::INVALID_PARAMETER,
             },
+            Interface::Gmem => -(self.gmem().0 as i64),
+            Interface::GuestMemory => -(self.guest_memory().0 as i64),
+            Interface::LaunchUpdate => -(Errno::EIO.0 as i64),
+            Interface::TdxPopulate => -(self.tdx_populate().0 as i64),
+        }
+    }
+
+    /// Guest memory files know one word for all that passes by itself: `EAGAIN`.
+    const fn gmem(self) -> Errno {
+        match self {
+            Self::Busy | Self::Retry | Self::Saturated => Errno::EAGAIN,
+            Self::NotMemory | Self::Denied | Self::NotFound => Errno::EFAULT,
+            Self::TooBig => Errno::EINVAL,
+            _ => self.errno(),
+        }
+    }
+
+    /// What is not there for this access, in whatever way, is `EFAULT`; the pages of a wrong kind too.
+    const fn guest_memory(self) -> Errno {
+        match self {
+            Self::Invalid | Self::Exists => Errno::EFAULT,
+            _ => self.gmem(),
+        }
+    }
+
+    /// The one place where a passing conflict is `EBUSY`, and where what the caller did twice is `EIO`.
+    const fn tdx_populate(self) -> Errno {
+        match self {
+            Self::Busy => Errno::EBUSY,
+            Self::Exists => Errno::EIO,
+            _ => self.gmem(),
         }
     }
 }
@@ -98,11 +129,20 @@ pub enum Interface {
     Host,
     /// Guest to EL2 ([`crate::pkvm`]): an SMCCC code in x0, which tells a guest no more than it must know.
     Guest,
+    /// Linux user space to guest memory files: the errno of a failed system call or KVM request.
+    Gmem,
+    /// A guest's access, or a request to prepare for one: the errno of `KVM_RUN` and `KVM_PRE_FAULT_MEMORY`.
+    GuestMemory,
+    /// `KVM_SEV_SNP_LAUNCH_UPDATE` after its arguments were found good: it hides every reason.
+    LaunchUpdate,
+    /// `KVM_TDX_INIT_MEM_REGION` after its arguments were found good.
+    TdxPopulate,
 }
 
 impl Interface {
     /// Every interface, for exhaustive tests and tables.
-    pub const ALL: [Self; 2] = [Self::Host, Self::Guest];
+    pub const ALL: [Self; 6] =
+        [Self::Host, Self::Guest, Self::Gmem, Self::GuestMemory, Self::LaunchUpdate, Self::TdxPopulate];
 }
 
 /// A positive Linux error number (`include/uapi/asm-generic/errno-base.h` and `errno.h`).
@@ -128,7 +168,7 @@ macro_rules! errnos {
 
 errnos! {
     EPERM = 1, ENOENT = 2, EINTR = 4, EIO = 5, ENXIO = 6, E2BIG = 7, EBADF = 9, EAGAIN = 11, ENOMEM = 12,
-    EACCES = 13, EFAULT = 14, EBUSY = 16, EEXIST = 17, ENODEV = 19, EINVAL = 22, ENOTTY = 25, ESPIPE = 29,
+    EACCES = 13, EFAULT = 14, EBUSY = 16, EEXIST = 17, ENODEV = 19, EINVAL = 22, EMFILE = 24, ENOTTY = 25, EFBIG = 27, ESPIPE = 29,
     EOPNOTSUPP = 95, EHWPOISON = 133,
 }
 
@@ -192,28 +232,29 @@ mod tests {
 
     #[test]
     fn every_error_has_a_code_on_every_interface() {
-        // (error, errno, code a guest sees): the whole table, once more and by hand.
+        // (error, errno for the host, code a guest sees, errno of files, of guest memory, of TDX populate): the whole table,
+        // once more and by hand.
         let table = [
-            (Error::Invalid, 22, -3),
-            (Error::NotMemory, 1, -3),
-            (Error::Denied, 1, -3),
-            (Error::NotFound, 2, -3),
-            (Error::TooBig, 7, -3),
-            (Error::Poisoned, 133, -3),
-            (Error::Busy, 16, -3),
-            (Error::Retry, 11, -3),
-            (Error::NoMemory, 12, -3),
-            (Error::Exists, 17, -3),
-            (Error::NotSupported, 95, -1),
-            (Error::Saturated, 16, -3),
-            (Error::Fault, 14, -3),
-            (Error::Quarantined, 133, -3),
-            (Error::Internal, 5, -3),
+            (Error::Invalid, 22, -3, 22, 14, 22),
+            (Error::NotMemory, 1, -3, 14, 14, 14),
+            (Error::Denied, 1, -3, 14, 14, 14),
+            (Error::NotFound, 2, -3, 14, 14, 14),
+            (Error::TooBig, 7, -3, 22, 22, 22),
+            (Error::Poisoned, 133, -3, 133, 133, 133),
+            (Error::Busy, 16, -3, 11, 11, 16),
+            (Error::Retry, 11, -3, 11, 11, 11),
+            (Error::NoMemory, 12, -3, 12, 12, 12),
+            (Error::Exists, 17, -3, 17, 14, 5),
+            (Error::NotSupported, 95, -1, 95, 95, 95),
+            (Error::Saturated, 16, -3, 11, 11, 11),
+            (Error::Fault, 14, -3, 14, 14, 14),
+            (Error::Quarantined, 133, -3, 133, 133, 133),
+            (Error::Internal, 5, -3, 5, 5, 5),
         ];
         assert_eq!(table.map(|row| row.0), Error::ALL);
-        for (error, errno, guest) in table {
-            assert_eq!(error.code(Interface::Host), -errno, "{error:?}");
-            assert_eq!(error.code(Interface::Guest), guest, "{error:?}");
+        for (error, errno, guest, gmem, guest_memory, tdx) in table {
+            let all = [-errno, guest, -gmem, -guest_memory, -5, -tdx];
+            assert_eq!(Interface::ALL.map(|interface| error.code(interface)), all, "{error:?}");
             assert!(error.errno().name().is_some(), "{error:?}");
         }
     }

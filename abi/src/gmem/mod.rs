@@ -11,6 +11,7 @@
 //! | [`create`] | a guest memory file |
 //! | [`region`] | memory slots, with and without a file |
 //! | [`attributes`] | private or shared: per VM by guest-physical address, per file by offset |
+//! | [`launch`] | a guest's first pages, where firmware measures them |
 //! | [`prefault`] | map before the guest touches |
 //! | [`exit`] | why a vCPU stopped, as far as memory is concerned |
 //! | [`hypercall`] | the guest's request to change pages |
@@ -25,6 +26,7 @@ pub mod create;
 pub mod exit;
 pub mod hypercall;
 pub mod ioctl;
+pub mod launch;
 pub mod prefault;
 pub mod region;
 pub mod vm_type;
@@ -34,6 +36,7 @@ pub use capability::{Capability, EnableCapability};
 pub use create::{CreateFlags, CreateGuestMemfd};
 pub use exit::{ExitReason, FaultFlags, HypercallExit, MemoryFaultExit, MmioExit};
 pub use hypercall::{MapGpaAttributes, MapGpaRange, MapGpaReply};
+pub use launch::{SnpLaunchUpdate, SnpPageType, TdxInitMemRegion, TdxRegionFlags};
 pub use prefault::PreFaultMemory;
 pub use region::{RegionFlags, UserspaceMemoryRegion, UserspaceMemoryRegion2};
 pub use vm_type::VmType;

@@ -70,6 +70,16 @@ fn structures_lie_as_in_the_bindings() {
         flags = flags,
         padding = padding
     );
+    #[cfg(target_arch = "x86_64")]
+    same_layout!(
+        SnpLaunchUpdate,
+        theirs::kvm_sev_snp_launch_update,
+        gfn_start = gfn_start,
+        uaddr = uaddr,
+        len = len,
+        page_type = type_,
+        flags = flags
+    );
     same_layout!(EnableCapability, theirs::kvm_enable_cap, capability = cap, flags = flags, arguments = args);
 }
 
@@ -125,6 +135,16 @@ fn numbers_are_those_of_the_bindings() {
         (FaultFlags::PRIVATE.bits(), theirs::KVM_MEMORY_EXIT_FLAG_PRIVATE),
     ] {
         assert_eq!(ours, u64::from(kernels));
+    }
+    #[cfg(target_arch = "x86_64")]
+    for (ours, kernels) in [
+        (SnpPageType::NORMAL, theirs::KVM_SEV_SNP_PAGE_TYPE_NORMAL),
+        (SnpPageType::ZERO, theirs::KVM_SEV_SNP_PAGE_TYPE_ZERO),
+        (SnpPageType::UNMEASURED, theirs::KVM_SEV_SNP_PAGE_TYPE_UNMEASURED),
+        (SnpPageType::SECRETS, theirs::KVM_SEV_SNP_PAGE_TYPE_SECRETS),
+        (SnpPageType::CPUID, theirs::KVM_SEV_SNP_PAGE_TYPE_CPUID),
+    ] {
+        assert_eq!(u32::from(ours.0), kernels);
     }
     #[cfg(target_arch = "x86_64")]
     for (ours, kernels) in [
