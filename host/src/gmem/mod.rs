@@ -33,6 +33,7 @@
 //! | `populate` | a guest's first pages, and the end of building |
 //! | `space` | allocate, punch, memory errors |
 //! | `bind` | which guest sees which pages where |
+//! | [`kvm`] | KVM's own interface over it, by kernel |
 
 mod assign;
 mod bind;
@@ -45,6 +46,7 @@ mod env;
 mod fault;
 mod first_use;
 pub mod index;
+pub mod kvm;
 mod ledger;
 mod mapping;
 pub mod nodes;
