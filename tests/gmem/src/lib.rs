@@ -3,15 +3,18 @@
 //! | module | what |
 //! |---|---|
 //! | [`target`] | what a VMM, its processes and its guest can do, as one trait: a real kernel or our own provider |
+//! | [`provider`] | the trait over our own provider, with a modelled machine |
 //! | [`rows`] | the rows of the behaviour table, over any target |
 //! | `kernel` (x86-64 Linux) | the trait over this machine's `/dev/kvm` |
 //! | `system` (Linux) | being process 1 |
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod kernel;
+pub mod provider;
 pub mod rows;
 #[cfg(target_os = "linux")]
 pub mod system;
+mod table;
 pub mod target;
 
 pub use target::Target;

@@ -1,9 +1,10 @@
 //! Tries every row on this machine's kernel and prints a line for each; as process 1 it powers the machine off.
 //!
-//! `--list` prints the rows' ids and what they say, and tries nothing.
+//! `--list` prints the rows' ids and what they say, and tries nothing. `--provider NAME` tries them on our own provider as the
+//! kernel of that name: `6.8`, `6.11`, `6.18`, `7.3`, `rfc-v5` or `v8`.
 
 use std::process::ExitCode;
-use tenure_test_gmem::{kernel::Kernel, rows, system};
+use tenure_test_gmem::{kernel::Kernel, provider::Provider, rows, system, target::Personality};
 
 fn main() -> ExitCode {
     system::prepare();
@@ -26,8 +27,16 @@ fn run(arguments: &[String]) -> bool {
                 true
             }
         },
+        ["--provider", name] => {
+            if let Ok(personality) = name.parse::<Personality>() {
+                rows::run_all(&mut Provider::new(personality), |line| println!("{line}"))
+            } else {
+                eprintln!("no personality is called {name}");
+                false
+            }
+        }
         _ => {
-            eprintln!("usage: gmem-rows [--list]");
+            eprintln!("usage: gmem-rows [--list | --provider NAME]");
             false
         }
     }

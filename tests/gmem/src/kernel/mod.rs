@@ -2,7 +2,6 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `table` | what the handles stand for |
 //! | `machine` | which kernel this is, found out by what it does |
 //! | `vmm` | VMs, and KVM's requests |
 //! | `code` | the guest: a few bytes of code for each access |
@@ -18,15 +17,14 @@ mod files;
 mod machine;
 mod memory;
 mod run;
-mod table;
 mod touch;
 mod vmm;
 
+use crate::table::Table;
 use crate::target::{Machine, Target};
 use child::Child;
 use memory::{Mapping, Pin};
 use std::os::fd::OwnedFd;
-use table::Table;
 use tenure_abi::Errno;
 use vmm::Vm;
 

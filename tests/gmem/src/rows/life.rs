@@ -5,12 +5,12 @@
 
 use super::trial::{GPA, Outcome, PAGE, SHARED, SLOT, Trial, same, works};
 use super::{Row, needs, row};
-use crate::target::{Called, Fault, FileId, MappingId, ProcessId, VmId};
+use crate::target::{Called, Fault, FileId, MappingId, Personality, ProcessId, VmId};
 use std::ops::Range;
 use tenure_abi::gmem::hypercall::MAP_GPA_RANGE;
 use tenure_abi::gmem::{
-    Attributes, Capability, CreateFlags, EnableCapability, HypercallExit, MapGpaAttributes, MemoryAttributes,
-    MemoryAttributes2, VmType,
+    Attributes, Capability, ContentFlags, CreateFlags, EnableCapability, HypercallExit, MapGpaAttributes,
+    MemoryAttributes, MemoryAttributes2, VmType,
 };
 
 /// Pages the guest has.
@@ -97,6 +97,10 @@ impl Life {
         let to = if private { Attributes::PRIVATE } else { Attributes::empty() };
         if self.in_place {
             let mut request = MemoryAttributes2::new(offset, bytes, to);
+            if trial.target.machine().personality == Personality::RfcV5 {
+                // There contents are kept on request only.
+                request.flags = ContentFlags::PRESERVE.bits();
+            }
             works("converting", trial.target.set_attributes2(self.file, Some(&mut request)))?;
         } else {
             works("converting", trial.target.set_attributes(self.vm, &MemoryAttributes::new(GPA + offset, bytes, to)))?;

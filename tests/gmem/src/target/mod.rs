@@ -18,14 +18,13 @@
 mod files;
 mod guest;
 mod memory;
-mod personality;
 mod vmm;
 mod words;
 
 pub use files::{FileCall, Files, Foreign, Stat};
 pub use guest::{Called, Guest, Stop};
 pub use memory::{Fault, MapKind, Memory, MemoryCall, Signal};
-pub use personality::Personality;
+pub use tenure_host::gmem::kvm::Personality;
 pub use vmm::Vmm;
 pub use words::{Answer, FileId, MappingId, PinId, ProcessId, VmId};
 
