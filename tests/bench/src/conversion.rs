@@ -78,7 +78,7 @@ fn round_trip(largest: PageSize, apart: u64) -> f64 {
     file.bind(guest, Gfn::new(PAGES).expect("a frame"), file.all(), Phase::Running).expect("a binding");
     file.allocate(file.all()).expect("frames");
     for page in 0..PAGES {
-        file.host_fault(page << 12, |mapping| black_box(mapping)).expect("a mapping");
+        file.host_fault(page << 12, black_box).expect("a mapping");
     }
     let mut to = Visibility::Shared;
     2.0 * median(100, || {
