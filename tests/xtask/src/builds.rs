@@ -1,4 +1,4 @@
-//! The suite of builds: `abi`, `arch` and `hyp` for the host and both bare targets, and without an allocator.
+//! The suite of builds: `abi`, `arch`, `hyp` and `host` for the host and both bare targets, and without an allocator.
 //!
 //! A bare target has no `std`, so a crate that builds for it needs none. It does ship `alloc`, though: only linking
 //! tells whether anything asks for it, because a final artefact with `alloc` in its graph and no global allocator is
@@ -10,7 +10,9 @@ use crate::report::Case;
 use crate::setup::{BARE_X86, Need, SOFT_FLOAT, Setup};
 use crate::workspace::Workspace;
 
-const CRATES: [&str; 3] = ["abi", "arch", "hyp"];
+/// The crates with the features that need no `std`.
+const CRATES: [(&str, &[&str]); 4] = [("abi", ALL), ("arch", ALL), ("hyp", ALL), ("host", &[])];
+const ALL: &[&str] = &["--all-features"];
 /// The library that links all of them with nothing else.
 pub(crate) const STATIC_LIBRARY: &str = "tests/staticlib/Cargo.toml";
 
@@ -21,7 +23,7 @@ const TARGETS: [(&str, &str, Need); 2] =
 /// One case for each crate and target, one for each link without an allocator.
 pub(crate) fn all(workspace: &Workspace, setup: &Setup, step: &Step) -> Vec<Case> {
     let mut cases = Vec::new();
-    for name in CRATES {
+    for (name, _) in CRATES {
         let package = format!("tenure-{name}");
         cases.push(build(workspace, step, format!("{name}_builds_for_the_host"), &["-p", &package]));
     }
@@ -30,9 +32,9 @@ pub(crate) fn all(workspace: &Workspace, setup: &Setup, step: &Step) -> Vec<Case
             cases.push(Case::skip(format!("crates_build_for_{place}"), reason));
             continue;
         }
-        for name in CRATES {
+        for (name, features) in CRATES {
             let package = format!("tenure-{name}");
-            let arguments = ["-p", &package, "--all-features", "--target", target];
+            let arguments = [&["-p", &package, "--target", target], features].concat();
             cases.push(build(workspace, step, format!("{name}_builds_for_{place}"), &arguments));
         }
         let arguments = ["--manifest-path", STATIC_LIBRARY, "--release", "--target", target];

@@ -9,12 +9,13 @@ use crate::suites;
 use crate::workspace::Workspace;
 
 /// Packages outside the workspace: the folder, the target, what it needs.
-const APART: [(&str, &str, Need); 5] = [
-    ("tests/minimal", SOFT_FLOAT, Need::SoftFloat),
-    ("tests/staticlib", SOFT_FLOAT, Need::SoftFloat),
-    ("tests/firmware", SOFT_FLOAT, Need::SoftFloat),
-    ("tests/guest", SOFT_FLOAT, Need::SoftFloat),
-    ("tests/linux", ARM64_LINUX, Need::Arm64Linux),
+const APART: [(&str, Option<&str>, Need); 6] = [
+    ("tests/minimal", Some(SOFT_FLOAT), Need::SoftFloat),
+    ("tests/staticlib", Some(SOFT_FLOAT), Need::SoftFloat),
+    ("tests/firmware", Some(SOFT_FLOAT), Need::SoftFloat),
+    ("tests/guest", Some(SOFT_FLOAT), Need::SoftFloat),
+    ("tests/linux", Some(ARM64_LINUX), Need::Arm64Linux),
+    ("tests/fuzz", None, Need::Cxx),
 ];
 
 /// Runs all of it.
@@ -69,8 +70,8 @@ fn checks(workspace: &Workspace, setup: &Setup, step: &Step) -> Vec<Case> {
             continue;
         }
         let directory = workspace.target("bare").display().to_string();
-        let selection =
-            ["clippy", "--release", "--manifest-path", &manifest, "--target", target, "--target-dir", &directory];
+        let mut selection = vec!["clippy", "--release", "--manifest-path", &manifest, "--target-dir", &directory];
+        selection.extend(target.iter().flat_map(|target| ["--target", target]));
         cases.push(check(lints_name, &[&selection[..], &deny].concat(), None));
     }
     cases

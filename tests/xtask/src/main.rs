@@ -18,6 +18,7 @@ mod command;
 mod conformance;
 mod demo;
 mod firmware;
+mod fuzz;
 mod gmem;
 mod hosted;
 mod initrd;

@@ -26,11 +26,13 @@ pub(crate) enum Need {
     Qemu,
     /// The x86 machine.
     QemuX86,
+    /// A C++ compiler: the fuzzer's engine is written in it.
+    Cxx,
 }
 
 impl Need {
-    const ALL: [Self; 6] =
-        [Self::SoftFloat, Self::BareX86, Self::Arm64Linux, Self::X86Linux, Self::Qemu, Self::QemuX86];
+    const ALL: [Self; 7] =
+        [Self::SoftFloat, Self::BareX86, Self::Arm64Linux, Self::X86Linux, Self::Qemu, Self::QemuX86, Self::Cxx];
 
     /// The Rust target behind the need, if it is one.
     fn target(self) -> Option<&'static str> {
@@ -39,7 +41,7 @@ impl Need {
             Self::BareX86 => Some(BARE_X86),
             Self::Arm64Linux => Some(ARM64_LINUX),
             Self::X86Linux => Some(X86_LINUX),
-            Self::Qemu | Self::QemuX86 => None,
+            Self::Qemu | Self::QemuX86 | Self::Cxx => None,
         }
     }
 
@@ -47,6 +49,7 @@ impl Need {
         match self {
             Self::Qemu => packages::program("qemu-system-aarch64", |manager| manager.qemu_arm),
             Self::QemuX86 => packages::program("qemu-system-x86_64", |manager| manager.qemu_x86),
+            Self::Cxx => packages::program("c++", |manager| manager.cxx),
             _ => self.target().map_or(Ok(()), toolchain::target),
         }
     }
@@ -73,7 +76,7 @@ impl Setup {
         let step = Step::new("set-up");
         let mut setup = Self::default();
         for need in Need::ALL {
-            step.note(need.target().unwrap_or("QEMU"));
+            step.note(need.target().unwrap_or("programs"));
             if let Err(reason) = need.get() {
                 eprintln!("set-up: {reason}");
                 setup.missing.push((need, reason));

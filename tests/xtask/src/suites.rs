@@ -9,7 +9,7 @@ use crate::progress::Step;
 use crate::report::{Case, Ran};
 use crate::setup::Setup;
 use crate::workspace::Workspace;
-use crate::{bench, builds, firmware, gmem, hosted, linux, models, oracle};
+use crate::{bench, builds, firmware, fuzz, gmem, hosted, linux, models, oracle};
 
 /// When a suite runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "firmware", tier: Tier::Full, run: firmware::all },
     Suite { name: "linux", tier: Tier::Full, run: linux::all },
     Suite { name: "gmem", tier: Tier::Full, run: gmem::all },
+    Suite { name: "fuzz", tier: Tier::Full, run: fuzz::all },
     Suite { name: "figures", tier: Tier::Full, run: |run, _| bench::limits(&bench::measure(run.workspace, run.setup)) },
     Suite { name: "conformance", tier: Tier::Full, run: |run, _| rows(run) },
     Suite { name: "hardware", tier: Tier::Hardware, run: |_, _| vec![no_hardware()] },

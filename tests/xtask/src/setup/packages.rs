@@ -17,6 +17,8 @@ pub(super) struct Manager {
     pub(super) qemu_arm: &'static str,
     /// The package with `qemu-system-x86_64`.
     pub(super) qemu_x86: &'static str,
+    /// The package with `c++`.
+    pub(super) cxx: &'static str,
     /// The packages that a kernel is built with.
     pub(super) kernel_tools: &'static [&'static str],
 }
@@ -29,6 +31,7 @@ const MANAGERS: [Manager; 5] = [
         refresh: &["-o", "DPkg::Lock::Timeout=300", "update"],
         qemu_arm: "qemu-system-arm",
         qemu_x86: "qemu-system-x86",
+        cxx: "g++",
         kernel_tools: &["gcc", "make", "bc", "bison", "flex", "libelf-dev", "libssl-dev", "lz4", "perl", "xz-utils"],
     },
     Manager {
@@ -37,6 +40,7 @@ const MANAGERS: [Manager; 5] = [
         refresh: &["makecache"],
         qemu_arm: "qemu-system-aarch64-core",
         qemu_x86: "qemu-system-x86-core",
+        cxx: "gcc-c++",
         kernel_tools: &[
             "gcc",
             "make",
@@ -56,6 +60,7 @@ const MANAGERS: [Manager; 5] = [
         refresh: &["-Sy"],
         qemu_arm: "qemu-system-aarch64",
         qemu_x86: "qemu-system-x86",
+        cxx: "gcc",
         kernel_tools: &["gcc", "make", "bc", "bison", "flex", "libelf", "openssl", "lz4", "perl", "xz"],
     },
     Manager {
@@ -64,6 +69,7 @@ const MANAGERS: [Manager; 5] = [
         refresh: &["-n", "refresh"],
         qemu_arm: "qemu-arm",
         qemu_x86: "qemu-x86",
+        cxx: "gcc-c++",
         kernel_tools: &["gcc", "make", "bc", "bison", "flex", "libelf-devel", "libopenssl-devel", "lz4", "perl", "xz"],
     },
     Manager {
@@ -72,6 +78,7 @@ const MANAGERS: [Manager; 5] = [
         refresh: &["update"],
         qemu_arm: "qemu-system-aarch64",
         qemu_x86: "qemu-system-x86_64",
+        cxx: "g++",
         kernel_tools: &[
             "gcc",
             "make",
