@@ -36,12 +36,12 @@ const MODES: &[&str] = &["rfc-v5"];
 const SERIES: &[&str] = &["rfc-v5", "v8"];
 /// Kernels without it.
 const RELEASED: &[&str] = &["6.8", "6.11", "6.18", "7.3"];
-/// Kernels whose files can be mapped.
-const MAPPED: &[&str] = &["6.18", "7.3"];
-/// Kernels with private attributes of a VM.
-const PER_VM: &[&str] = &["6.8", "6.11", "6.18", "7.3"];
-/// Kernels that prefault.
-const PREFAULT: &[&str] = &["6.11", "6.18", "7.3"];
+/// Every personality.
+const ALL: &[&str] = &super::gmem::PERSONALITIES;
+/// Those whose files can be mapped.
+const MAPPED: &[&str] = &["6.18", "7.3", "rfc-v5", "v8"];
+/// Those that prefault.
+const PREFAULT: &[&str] = &["6.11", "6.18", "7.3", "rfc-v5", "v8"];
 
 const REAL: &[Target] = &[Here, Stock];
 const QEMU: &[Target] = &[Stock];
@@ -58,27 +58,33 @@ pub(super) const ROWS: &[Rows] = &[
     not_here(15, 17, SNP),
     rows(18, 19, MODES, NONE),
     not_here(20, 20, SNP),
-    rows(21, 26, LAST, NONE),
+    rows(21, 24, LAST, NONE),
+    not_here(25, 25, "only a predecessor of 2025 has attributes of files and of VMs at once"),
+    rows(26, 26, LAST, NONE),
     not_here(27, 29, SNP),
     rows(30, 30, RELEASED, REAL),
     not_here(31, 31, "a kernel with the series whose parameter is off counts as one without: GM-30"),
-    rows(32, 39, SERIES, NONE),
-    rows(40, 41, LAST, NONE),
-    rows(42, 50, MAPPED, REAL),
+    rows(32, 40, SERIES, NONE),
+    rows(41, 41, LAST, NONE),
+    rows(42, 45, ALL, REAL),
+    rows(46, 48, MAPPED, REAL),
+    rows(49, 50, ALL, REAL),
     not_here(51, 52, NUMA),
-    rows(53, 62, MAPPED, REAL),
-    // The guest reaches the file by itself: the CPU has to have nested paging.
-    rows(63, 63, MAPPED, QEMU),
-    rows(64, 65, MAPPED, REAL),
-    rows(66, 73, PER_VM, QEMU),
-    rows(74, 74, MAPPED, REAL),
-    rows(75, 76, PER_VM, QEMU),
-    rows(77, 77, LAST, NONE),
-    not_here(78, 78, "no kernel has such a state: in-place tracking without a private slot"),
+    rows(53, 53, MAPPED, REAL),
+    rows(54, 62, ALL, REAL),
+    rows(63, 64, MAPPED, REAL),
+    rows(65, 65, ALL, REAL),
+    // From here to 84 the guest reaches the file by itself: the kernel needs nested paging, and private memory.
+    rows(66, 73, ALL, QEMU),
+    rows(74, 74, ALL, REAL),
+    rows(75, 76, RELEASED, QEMU),
+    rows(77, 77, SERIES, NONE),
+    not_here(78, 78, "no kernel has such a state: a slot without a file has nothing that could be private"),
     rows(79, 84, PREFAULT, QEMU),
     rows(85, 85, PREFAULT, REAL),
     not_here(86, 86, "needs SEV-SNP or TDX hardware"),
-    rows(87, 107, MAPPED, REAL),
+    rows(87, 95, ALL, REAL),
+    rows(96, 107, MAPPED, REAL),
 ];
 
 #[cfg(test)]
