@@ -5,7 +5,7 @@
 //! | pages | 64 | 2^15 (128 MiB), 2^24, 2^33, 2^42, 2^51 |
 //! | all private | a bit that is 0 | the word 0 |
 //! | all shared | a bit that is 1 | the word 1 |
-//! | it changes once or twice | its bits | the word itself, see [`super::cuts`] |
+//! | it changes once or twice | its bits | the word itself, as `cuts` says |
 //! | it changes more often | its bits | a link to 512 words |
 //!
 //! A file whose pages are all alike is one word, and so is one with a single stretch of the other kind, if that begins and
