@@ -151,6 +151,38 @@ fn a_node_goes_when_few_enough_changes_are_left() {
 }
 
 #[test]
+fn a_cut_between_pages_that_are_alike_again_is_free_for_the_next() {
+    let pieces = [(0, 10), (10, 10), (20, (1 << 15) - 20)];
+    for kinds in
+        [[Shared, Shared, Private], [Shared, Private, Private]].into_iter().flat_map(|[x, y, z]| [[x, y, z], [z, y, x]])
+    {
+        let mut memory = memory(0);
+        let mut nodes = Failing::new(&mut memory);
+        let mut store = Store::new(1 << 15, Private).unwrap();
+        store.prepare(&mut nodes, 10, 10).unwrap();
+        for ((first, count), all) in pieces.into_iter().zip(kinds) {
+            store.set(&mut nodes, first, count, all);
+        }
+        assert_eq!(store.prepare(&mut nodes, 0, 30), Err(Error::NoMemory), "both cuts are in use");
+        store.tidy(&mut nodes, 10, 10, idle);
+        assert_eq!(store.prepare(&mut nodes, 0, 30), Ok(()), "{kinds:?}");
+        for ((first, _), all) in pieces.into_iter().zip(kinds) {
+            assert_eq!(store.get(&nodes, first), all);
+        }
+    }
+}
+
+#[test]
+fn a_range_to_the_end_of_the_file_takes_one_cut() {
+    let mut memory = memory(0);
+    let mut nodes = Failing::new(&mut memory);
+    let mut store = Store::new(300, Private).unwrap();
+    for (first, count) in [(200, 100), (0, 100)] {
+        assert_eq!(store.prepare(&mut nodes, first, count), Ok(()));
+    }
+}
+
+#[test]
 fn a_busy_node_is_not_joined() {
     let mut memory = memory(8);
     let mut nodes = Failing::new(&mut memory);
