@@ -33,10 +33,14 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
             let state = self.lock();
             let (entry, count) = state.index.run(&state.nodes, page, rest.count);
             drop(state);
-            page += match entry {
-                Some(_) => count.max(1),
-                None => self.back_largest(FilePages { first: page, count: count.max(1) })?,
-            };
+            let end = page + count.max(1);
+            if entry.is_some() {
+                page = end;
+            }
+            while let Some(unbacked) = FilePages::between(page, end) {
+                *done = page;
+                page += self.back_largest(unbacked)?;
+            }
         }
         Ok(())
     }

@@ -34,6 +34,7 @@ pub(crate) enum Bytes {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(clippy::struct_excessive_bools)] // Facts that do not follow from each other.
 pub(crate) struct Page {
     pub(crate) shared: bool,
     pub(crate) backed: bool,
@@ -244,7 +245,7 @@ impl Oracle {
                     ContentMode::Unspecified => page.bytes = Bytes::Any,
                     // A page that is not yet the guest's gets its zeroes when it becomes so.
                     ContentMode::Zero if !shared && page.owner.is_none() => {
-                        (page.init, page.bytes) = (false, Bytes::Any)
+                        (page.init, page.bytes) = (false, Bytes::Any);
                     }
                     ContentMode::Zero => page.bytes = Bytes::Is(0),
                     ContentMode::Preserve => {}

@@ -1,6 +1,6 @@
 //! Long runs of random calls on larger files, with frames and nodes that run out.
 
-use crate::calls::{Call, From, Outcome};
+use crate::calls::{Call, From};
 use crate::exhaustive::{SCRAMBLING, SMALL, long, unenforced};
 use crate::hardware;
 use crate::oracle::Setup;

@@ -3,7 +3,7 @@
 //! The contents of a page are one number here: 0 is zeroes, [`JUNK`] and above what nobody may rely on.
 
 use crate::plan::{Failure, Plan, Step};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard};
 use tenure_abi::{FrameRange, Gfn, PageSize, Pfn, Visibility, VmHandle};
@@ -133,9 +133,25 @@ unsafe impl RawLock for KnownLock {
     }
 }
 
+/// What runs whenever a file asks the integrator or the platform something.
+type Meanwhile = Option<Box<dyn FnMut()>>;
+
+thread_local! {
+    static MEANWHILE: RefCell<Meanwhile> = const { RefCell::new(None) };
+}
+
+/// From now on this runs at every question of a file on this thread, but not at its own.
+pub(crate) fn meanwhile(what: Meanwhile) {
+    MEANWHILE.set(what);
+}
+
 /// No method of the integrator or the platform is called under a file's lock.
 pub(crate) fn outside_the_lock() {
     assert!(!LOCKED.get(), "called under a file's lock");
+    if let Some(mut what) = MEANWHILE.take() {
+        what();
+        MEANWHILE.set(Some(what));
+    }
 }
 
 pub(crate) fn index(pfn: u64) -> usize {
