@@ -10,12 +10,14 @@
 //! | `files` | system calls on files |
 //! | `memory` | processes |
 //! | `guest` | the guest's accesses |
+//! | `launch` | requests of guests that firmware measures |
 //! | `snapshot` | everything at once, to see that nothing changed |
 
 mod files;
 mod frames;
 mod guest;
 mod inodes;
+mod launch;
 mod mappings;
 mod memory;
 mod pool;

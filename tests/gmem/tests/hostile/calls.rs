@@ -1,6 +1,6 @@
 //! System calls on a file.
 
-use super::values::WORDS;
+use super::values::{FEW, WORDS};
 use super::world::each;
 use tenure_abi::Errno;
 use tenure_test_gmem::target::{Files, MapKind, Memory};
@@ -10,8 +10,8 @@ fn allocations_and_holes_stay_in_the_file() {
     each(|world| {
         let modes = (0..32).map(|bit| 1 << bit).chain([0, 3, 0x11, 0x41, 7, u32::MAX]);
         for mode in modes {
-            for offset in WORDS {
-                for bytes in [0, 1, 4096, 0x5000, 0x6000, 1 << 62, (1 << 63) - 4096, 1 << 63, u64::MAX - 4095] {
+            for offset in FEW {
+                for bytes in [0, 1, 4096, 0x5000, 0x6000, (1 << 63) - 4096, 1 << 63] {
                     if !matches!(mode, 1 | 3) && bytes != 4096 && offset != 0 {
                         continue;
                     }

@@ -1,33 +1,16 @@
 //! Two fields of a structure at once: where sums wrap and orders of checks show.
 
+use super::values::FEW;
 use super::world::{GPA, each};
 use tenure_abi::Errno;
 use tenure_abi::gmem::{Attributes, MemoryAttributes, MemoryAttributes2, PreFaultMemory};
 use tenure_test_gmem::target::Vmm;
 
-/// Fewer than alone: every pair is asked of every request.
-const WORDS: [u64; 14] = [
-    0,
-    1,
-    4096,
-    0x4000,
-    0x5000,
-    0x1_0000,
-    1 << 47,
-    (1 << 52) - 4096,
-    1 << 52,
-    (1 << 63) - 4096,
-    1 << 63,
-    u64::MAX - 8191,
-    u64::MAX - 4095,
-    u64::MAX,
-];
-
 #[test]
 fn ranges_that_wrap_are_refused_by_every_request() {
     each(|world| {
-        for first in WORDS {
-            for bytes in WORDS {
+        for first in FEW {
+            for bytes in FEW {
                 let wraps = first.checked_add(bytes).is_none();
                 let odd = !(first | bytes).is_multiple_of(4096) || bytes == 0;
                 let mut convert = MemoryAttributes2::new(first, bytes, Attributes::PRIVATE);

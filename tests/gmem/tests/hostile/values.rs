@@ -38,6 +38,24 @@ pub(crate) const WORDS: [u64; 34] = [
     u64::MAX,
 ];
 
+/// Fewer of them, for pairs.
+pub(crate) const FEW: [u64; 14] = [
+    0,
+    1,
+    4096,
+    0x4000,
+    0x5000,
+    0x1_0000,
+    1 << 47,
+    (1 << 52) - 4096,
+    1 << 52,
+    (1 << 63) - 4096,
+    1 << 63,
+    u64::MAX - 8191,
+    u64::MAX - 4095,
+    u64::MAX,
+];
+
 /// Bitmaps: each bit alone, and all.
 pub(crate) fn bitmaps() -> impl Iterator<Item = u64> {
     (0..64).map(|bit| 1 << bit).chain([0, 3, 9, u64::MAX])
