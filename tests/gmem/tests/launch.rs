@@ -191,14 +191,12 @@ fn without_a_source_the_page_keeps_what_the_host_wrote_while_it_was_shared() {
         world.guest_finds(0, 0x5a);
         world.guest_finds(1, 0);
     }
-    for (personality, snp, tdx) in [(Personality::V7_3, Errno::EINVAL, Errno::EINVAL)] {
-        let mut world = World::new(personality, VmType::SNP);
-        let (vm, mut update) = (world.vm, SnpLaunchUpdate { uaddr: 0, ..world.update(0, 1) });
-        world.refuses(snp, |world| world.target.launch_update(vm, &mut update));
-        let mut world = World::new(personality, VmType::TDX);
-        let (vm, mut region) = (world.vm, TdxInitMemRegion { source_addr: 0, ..world.region(0, 1) });
-        world.refuses(tdx, |world| world.target.init_mem_region(vm, COMMAND, &mut region));
-    }
+    let mut world = World::new(Personality::V7_3, VmType::SNP);
+    let (vm, mut update) = (world.vm, SnpLaunchUpdate { uaddr: 0, ..world.update(0, 1) });
+    world.refuses(Errno::EINVAL, |world| world.target.launch_update(vm, &mut update));
+    let mut world = World::new(Personality::V7_3, VmType::TDX);
+    let (vm, mut region) = (world.vm, TdxInitMemRegion { source_addr: 0, ..world.region(0, 1) });
+    world.refuses(Errno::EINVAL, |world| world.target.init_mem_region(vm, COMMAND, &mut region));
 }
 
 #[test]
@@ -223,7 +221,7 @@ fn only_three_replies_reach_a_measured_guest() {
         let vm = target.create_vm(kind).expect("a VM");
         let enable = tenure_abi::gmem::EnableCapability::new(tenure_abi::gmem::Capability::EXIT_HYPERCALL, 1 << 12);
         target.enable(vm, &enable).expect("hypercalls that exit");
-        for reply in (0..200).chain([u64::MAX, 0_u64.wrapping_sub(22), 1 << 32, 1 << 32 | 11]) {
+        for reply in (0..200).chain([u64::MAX, 0_u64.wrapping_sub(22), 1 << 32, 0x1_0000_000b]) {
             let seen = target.hypercall(vm, 12, [0x1000, 1, 16], reply);
             let good = !strict || [0, 11, 22].contains(&reply);
             assert_eq!(seen.map(|called| called.result).ok(), good.then_some(reply as u32), "{kind:?}, {reply:#x}");
