@@ -33,8 +33,6 @@ impl Claims {
 pub(super) struct Claim<'f, 'e, E: Env, P: Platform, N: Nodes, const BINDINGS: usize> {
     file: &'f File<'e, E, P, N, BINDINGS>,
     pages: FilePages,
-    /// Nothing was prepared, so nothing has to be tidied.
-    unused: bool,
 }
 
 impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> Claim<'_, '_, E, P, N, BINDINGS> {
@@ -42,20 +40,13 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> Claim<'_, '_, E, P, N
     pub(super) fn pages(&self) -> FilePages {
         self.pages
     }
-
-    /// Ends a claim under which nothing was done: no page is looked at.
-    pub(super) fn end_unused(mut self) {
-        self.unused = true;
-    }
 }
 
 impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> Drop for Claim<'_, '_, E, P, N, BINDINGS> {
     fn drop(&mut self) {
         let mut state = self.file.lock();
         state.claims.end(self.pages);
-        if !self.unused {
-            state.tidy(self.pages);
-        }
+        state.tidy(self.pages);
     }
 }
 
@@ -85,7 +76,7 @@ impl<'e, E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'e, E, P, N,
             return Err(Error::Retry);
         }
         state.claims.0.push(pages).map_err(|_| Error::Retry)?;
-        Ok(Claim { file: self, pages, unused: false })
+        Ok(Claim { file: self, pages })
     }
 }
 

@@ -43,8 +43,6 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
             return Err(start(Error::NotSupported));
         }
         if rule == Rule::Free && state.store.is(&state.nodes, pages.first, pages.count, to) {
-            drop(state);
-            claim.end_unused();
             return Ok(());
         }
         state.prepare(claim.pages()).and_then(|()| state.prepare(pages)).map_err(&start)?;
