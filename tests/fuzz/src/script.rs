@@ -16,9 +16,9 @@ use tenure_test_gmem::target::{
 /// More of one kind than this would only make runs slow.
 const MOST: usize = 6;
 /// Bytes of memory that one request may be made to back.
-const LARGE: u64 = 1 << 22;
+const LARGE: u64 = 1 << 15;
 /// Requests of one input at most.
-const REQUESTS: usize = 96;
+const REQUESTS: usize = 48;
 
 /// What is open.
 #[derive(Default)]
@@ -165,7 +165,7 @@ impl Open {
 
     fn map(&mut self, target: &mut dyn Target, reader: &mut Reader<'_>) -> Option<()> {
         // Mappings are a mistake of the caller where they are empty, unaligned or absurd.
-        let (offset, bytes) = (u64::from(reader.byte()?) << 12, u64::from(reader.byte()? % 64 + 1) << 12);
+        let (offset, bytes) = (u64::from(reader.byte()?) << 12, u64::from(reader.byte()? % 8 + 1) << 12);
         let kind = [MapKind::Shared, MapKind::Private, MapKind::Populated][reader.below(3)?];
         let file = self.files.get(reader.below(self.files.len() + 1)?).copied();
         if self.mappings.len() < MOST {
