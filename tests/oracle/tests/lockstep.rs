@@ -4,9 +4,10 @@ use tenure_abi::{Borrower, Owner, PageSize, PageState, Pfn, VmSlot};
 use tenure_hyp::tracker::{Identity, Transition};
 use tenure_oracle::lockstep::blocks::{Memory, PLENTY};
 use tenure_oracle::lockstep::dispatch::{self, Dispatch};
+use tenure_oracle::lockstep::run::{replay, run};
 use tenure_oracle::lockstep::shrink::shrink;
 use tenure_oracle::lockstep::system::System;
-use tenure_oracle::lockstep::{LIMITS, LockStep, Stats, replay, run};
+use tenure_oracle::lockstep::{LIMITS, LockStep, Stats};
 use tenure_oracle::op::Op;
 use tenure_oracle::spec::{Span, VmKind};
 use tenure_oracle::trace;
@@ -24,7 +25,7 @@ fn at(first: u64, count: u64) -> Span {
 
 fn long_run(seed: u64, calls: u64, blocks: usize) -> Stats {
     let mut memory = Memory::new(blocks);
-    match run(System::new(&mut memory).unwrap(), seed, calls) {
+    match run(System::new(&mut memory).unwrap(), seed, calls, |_| {}) {
         Ok(pair) => pair.stats,
         Err(failure) => panic!("{}", failure.divergence.what),
     }
@@ -38,7 +39,7 @@ fn a_long_trace_does_not_diverge() {
 }
 
 fn el2_run(seed: u64, calls: u64, tables: u64) -> Stats {
-    match run(Dispatch::new(tables), seed, calls) {
+    match run(Dispatch::new(tables), seed, calls, |_| {}) {
         Ok(pair) => pair.stats,
         Err(failure) => panic!("{}", failure.divergence.what),
     }

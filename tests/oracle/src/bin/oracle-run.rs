@@ -2,15 +2,18 @@
 //! specification in lock-step. Few blocks (tracker) or table pages (EL2) make calls fail for want of memory.
 //!
 //! Prints what was done; on a divergence what both say, the last calls, and a short list of calls that
-//! still shows it. Exit 0 if there was none, 1 if there was, 2 for an argument it does not know.
+//! still shows it, if one of its last million calls do. Every half minute a line on standard error says how far it is.
+//! Exit 0 if there was none, 1 if there was, 2 for an argument it does not know.
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 use tenure_oracle::lockstep::blocks::{Memory, PLENTY};
 use tenure_oracle::lockstep::dispatch::{self, Dispatch};
+use tenure_oracle::lockstep::run::{Failure, KEPT, replay, run};
 use tenure_oracle::lockstep::shrink::shrink;
 use tenure_oracle::lockstep::subject::Subject;
 use tenure_oracle::lockstep::system::System;
-use tenure_oracle::lockstep::{self, Divergence, Failure, LockStep};
+use tenure_oracle::lockstep::{Divergence, LockStep};
 use tenure_oracle::op::Op;
 use tenure_oracle::trace;
 
@@ -20,6 +23,10 @@ const TAIL: usize = 12;
 const REPLAYS: u32 = 2_000;
 /// The same for EL2, each of whose boards keeps its memory.
 const REPLAYS_EL2: u32 = 100;
+/// How often a long run says how far it is.
+const EVERY: Duration = Duration::from_secs(30);
+/// After how many calls it looks at the clock.
+const CLOCK: u64 = 1 << 12;
 
 struct Arguments {
     ops: u64,
@@ -36,20 +43,32 @@ fn main() -> ExitCode {
     };
     let Arguments { ops, seed, blocks, tables, el2 } = arguments;
     if el2 {
-        let replay = |calls: &[Op]| lockstep::replay(Dispatch::new(tables), calls).map(drop);
-        return say("el2", seed, lockstep::run(Dispatch::new(tables), seed, ops), REPLAYS_EL2, replay);
+        let again = |calls: &[Op]| replay(Dispatch::new(tables), calls).map(drop);
+        return say("el2", seed, run(Dispatch::new(tables), seed, ops, progress(ops)), REPLAYS_EL2, again);
     }
     let mut memory = Memory::new(blocks);
-    let replay = |calls: &[Op]| {
+    let again = |calls: &[Op]| {
         let mut memory = Memory::new(blocks);
         let system = System::new(&mut memory).expect("the machine was taken before");
-        lockstep::replay(system, calls).map(drop)
+        replay(system, calls).map(drop)
     };
     match System::new(&mut memory) {
-        Ok(system) => say("tracker", seed, lockstep::run(system, seed, ops), REPLAYS, replay),
+        Ok(system) => say("tracker", seed, run(system, seed, ops, progress(ops)), REPLAYS, again),
         Err(refused) => {
             println!("the tracker does not take the machine: {refused:?}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says every so often how many of `ops` calls were made.
+fn progress(ops: u64) -> impl FnMut(u64) {
+    let (start, mut next) = (Instant::now(), EVERY);
+    move |made| {
+        if made.is_multiple_of(CLOCK) && start.elapsed() >= next {
+            let seconds = start.elapsed().as_secs();
+            eprintln!("{made} of {ops} calls, {seconds} s");
+            next = start.elapsed() + EVERY;
         }
     }
 }
@@ -59,7 +78,7 @@ fn say<S: Subject>(
     seed: u64,
     result: Result<LockStep<S>, Box<Failure>>,
     replays: u32,
-    replay: impl Fn(&[Op]) -> Result<(), Divergence>,
+    again: impl Fn(&[Op]) -> Result<(), Divergence>,
 ) -> ExitCode {
     let code = match result {
         Ok(pair) => {
@@ -72,8 +91,8 @@ fn say<S: Subject>(
             ExitCode::SUCCESS
         }
         Err(failure) => {
-            report(&failure, replays, &replay);
-            println!("TENURE case oracle_{subject} fail seed {seed}, call {}", failure.calls.len());
+            report(&failure, replays, &again);
+            println!("TENURE case oracle_{subject} fail seed {seed}, call {}", failure.made);
             ExitCode::FAILURE
         }
     };
@@ -81,22 +100,25 @@ fn say<S: Subject>(
     code
 }
 
-fn report(failure: &Failure, replays: u32, replay: &dyn Fn(&[Op]) -> Result<(), Divergence>) {
-    let Failure { divergence, calls } = failure;
-    println!("diverged at call {}: {}", calls.len(), divergence.what);
+fn report(failure: &Failure, replays: u32, again: &dyn Fn(&[Op]) -> Result<(), Divergence>) {
+    let Failure { divergence, made, last } = failure;
+    println!("diverged at call {made}: {}", divergence.what);
     println!("the last calls:");
-    for op in &calls[calls.len().saturating_sub(TAIL)..] {
+    for op in &last[last.len().saturating_sub(TAIL)..] {
         println!("  {op:x?}");
     }
     std::panic::set_hook(Box::new(|_| {}));
-    let short = shrink(calls, &trace::setup(), replays, |calls| replay(calls).is_err());
+    let short = shrink(last, &trace::setup(), replays, |calls| again(calls).is_err());
+    let Err(divergence) = again(&short) else {
+        // They lead nowhere without the calls before them, which were not kept.
+        println!("the last {KEPT} calls alone do not show it; the whole run from its seed does");
+        return;
+    };
     println!("{} calls that show it:", short.len());
     for op in &short {
         println!("  {op:x?}");
     }
-    if let Err(divergence) = replay(&short) {
-        println!("{}", divergence.what);
-    }
+    println!("{}", divergence.what);
 }
 
 fn arguments() -> Option<Arguments> {

@@ -17,19 +17,20 @@
 //! | [`blocks`] | a pool of blocks that notices misuse |
 //! | [`walk`] | stage-2 tables as a CPU reads them |
 //! | [`compare`] | both states, page by page |
+//! | [`run`] | many random calls, or given ones, one after the other |
 //! | [`shrink`] | the few calls that still show a divergence |
 
 pub mod blocks;
 pub mod compare;
 pub mod dispatch;
+pub mod run;
 pub mod shrink;
 pub mod subject;
 pub mod system;
 pub mod walk;
 
 use crate::op::Op;
-use crate::spec::{Answer, Limits, Span, Spec};
-use crate::trace::Trace;
+use crate::spec::{Answer, Limits, Spec};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use subject::Subject;
@@ -63,15 +64,6 @@ pub struct Stats {
     pub no_memory: u64,
     /// How often all pages were compared.
     pub compared: u64,
-}
-
-/// A run that diverged: all calls up to there.
-#[derive(Clone, Debug)]
-pub struct Failure {
-    /// What was seen.
-    pub divergence: Divergence,
-    /// The calls, the last one included.
-    pub calls: Vec<Op>,
 }
 
 /// Specification and subject side by side.
@@ -180,41 +172,4 @@ impl<S: Subject> LockStep<S> {
             _ => Err(format!("{op:?}\n  specification {spec:?}\n  subject       {subject:?}")),
         }
     }
-}
-
-/// Makes `calls` random calls to both.
-///
-/// # Errors
-/// The first difference, with the calls that led there.
-pub fn run<S: Subject>(subject: S, seed: u64, calls: u64) -> Result<LockStep<S>, Box<Failure>> {
-    let mut trace = Trace::new(seed, subject.machine()).without_references();
-    let mut pair = LockStep::new(subject);
-    let mut made = Vec::new();
-    let mut last = Op::Compact(Span { first: 0, count: 1 });
-    for _ in 0..calls {
-        last = trace.next_op(&pair.spec);
-        made.push(last);
-        if let Err(divergence) = pair.step(last) {
-            return Err(Box::new(Failure { divergence, calls: made }));
-        }
-    }
-    match pair.compare_all(last) {
-        Ok(()) => Ok(pair),
-        Err(divergence) => Err(Box::new(Failure { divergence, calls: made })),
-    }
-}
-
-/// Makes the given calls to both and compares everything at the end.
-///
-/// # Errors
-/// The first difference.
-pub fn replay<S: Subject>(subject: S, calls: &[Op]) -> Result<Stats, Divergence> {
-    let mut pair = LockStep::new(subject);
-    for &op in calls {
-        pair.step(op)?;
-    }
-    if let Some(&last) = calls.last() {
-        pair.compare_all(last)?;
-    }
-    Ok(pair.stats)
 }
