@@ -27,6 +27,7 @@ mod kernels;
 mod libtest;
 mod linux;
 mod models;
+mod mutants;
 mod oracle;
 mod plugin;
 mod progress;

@@ -36,6 +36,14 @@ impl Step {
         }
     }
 
+    /// A line that stays, on standard output: what a campaign found, to be quoted.
+    pub(crate) fn say(&self, what: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| println!("{what}")),
+            None => println!("{what}"),
+        }
+    }
+
     /// How long it has run.
     pub(crate) fn elapsed(&self) -> Duration {
         self.since.elapsed()

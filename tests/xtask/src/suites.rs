@@ -9,7 +9,7 @@ use crate::progress::Step;
 use crate::report::{Case, Ran};
 use crate::setup::Setup;
 use crate::workspace::Workspace;
-use crate::{bench, builds, firmware, fuzz, gmem, hosted, linux, models, oracle};
+use crate::{bench, builds, firmware, fuzz, gmem, hosted, linux, models, mutants, oracle};
 
 /// When a suite runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "loom", tier: Tier::Full, run: models::loom },
     Suite { name: "miri", tier: Tier::Full, run: models::miri },
     Suite { name: "concurrent", tier: Tier::Full, run: models::concurrent },
+    Suite { name: "mutants", tier: Tier::Full, run: mutants::all },
     Suite { name: "firmware", tier: Tier::Full, run: firmware::all },
     Suite { name: "linux", tier: Tier::Full, run: linux::all },
     Suite { name: "gmem", tier: Tier::Full, run: gmem::all },
