@@ -8,11 +8,13 @@ mod compare;
 mod differences;
 pub(crate) mod gmem;
 mod gmem_rows;
+mod regressions;
 mod rows;
 
 use crate::json;
 use crate::report::{Case, Counts, Verdict};
 use crate::transcript::Transcript;
+use regressions::REGRESSIONS;
 use rows::{ROWS, Row};
 
 /// What one host of test guests said, or why it did not run.
@@ -78,7 +80,9 @@ enum Says {
 
 /// All rows, then the facts of the real Linux, then the comparison of the guests' calls.
 pub(crate) fn judge(evidence: &Evidence) -> Vec<Line> {
-    let mut lines: Vec<_> = ROWS.iter().map(|row| row_line(row, evidence)).collect();
+    let mut lines: Vec<_> = ROWS.iter().chain(REGRESSIONS).map(|row| row_line(row, evidence)).collect();
+    lines.extend(regressions::not_ours().map(|(id, standing)| Line::new(id, standing)));
+    lines.sort_by(|a, b| a.id.cmp(&b.id));
     lines.extend(unknown_rows(evidence));
     lines.extend(gmem::judge(&evidence.gmem));
     if let Ok(transcript) = &evidence.linux.said {
