@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn an_end_that_shows_nothing_is_not_searched() {
-        let calls = [Op::HostShareHyp(Span { first: 0, count: 1 }); 1000];
+        let calls = vec![Op::HostShareHyp(Span { first: 0, count: 1 }); 1000];
         let tries = std::cell::Cell::new(0);
         let never = |_: &[Op]| {
             tries.set(tries.get() + 1);
