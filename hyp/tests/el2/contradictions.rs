@@ -58,6 +58,7 @@ fn a_forced_reclaim_that_finds_another_map_is_contained() {
     let before = rig.board.invalidations.load(Relaxed);
     assert_eq!(rig.el2.force_reclaim(pfns(HOST, 1)), Err(Located::pfn(Error::Internal, Pfn::new(HOST).unwrap())));
     contained(&rig, before);
+    assert_eq!(rig.el2.force_reclaim(pfns(HOST, 1)), Err(Located::pfn(Error::Quarantined, Pfn::new(HOST).unwrap())));
 }
 
 #[test]

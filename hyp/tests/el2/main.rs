@@ -1,9 +1,13 @@
 //! `El2` on a hosted board: what hosts and guests can and cannot do, down to their stage-2 tables.
 
+mod calls;
 mod contradictions;
 mod guests;
+mod host_tables;
 mod hostile;
 mod lifecycle;
+mod runs;
+mod vcpus;
 
 use tenure_abi::pkvm::{GuestCall, GuestReply};
 use tenure_abi::service::VmKind;

@@ -164,7 +164,19 @@ pub fn el2_with_tables(board: &'static Board, tables: u64) -> El2<'static, Board
 /// # Errors
 /// As [`El2::new`].
 pub fn try_el2(board: &'static Board, tables: u64, blocks: u64) -> Result<El2<'static, Board>, Located<Error>> {
-    build(board, tables, blocks, 4)
+    build(board, tables, blocks, 4, &[pfns(RAM, REGIONS * 512)])
+}
+
+/// As [`el2_with_tables`], with only these parts of RAM, of which the first holds the hypervisor's own frames.
+///
+/// # Errors
+/// As [`El2::new`].
+pub fn try_el2_over(
+    board: &'static Board,
+    tables: u64,
+    ram: &[FrameRange<Pfn>],
+) -> Result<El2<'static, Board>, Located<Error>> {
+    build(board, tables, REGIONS, 4, ram)
 }
 
 /// As [`el2`], with places for this many VMs.
@@ -172,10 +184,16 @@ pub fn try_el2(board: &'static Board, tables: u64, blocks: u64) -> Result<El2<'s
 /// # Errors
 /// As [`El2::new`].
 pub fn try_el2_with_vms(board: &'static Board, vms: usize) -> Result<El2<'static, Board>, Located<Error>> {
-    build(board, OWN - 2, REGIONS, vms)
+    build(board, OWN - 2, REGIONS, vms, &[pfns(RAM, REGIONS * 512)])
 }
 
-fn build(board: &'static Board, tables: u64, blocks: u64, vms: usize) -> Result<El2<'static, Board>, Located<Error>> {
+fn build(
+    board: &'static Board,
+    tables: u64,
+    blocks: u64,
+    vms: usize,
+    ram: &[FrameRange<Pfn>],
+) -> Result<El2<'static, Board>, Located<Error>> {
     let width = AddressWidth::new(40).unwrap();
     El2::new(
         board,
@@ -183,7 +201,7 @@ fn build(board: &'static Board, tables: u64, blocks: u64, vms: usize) -> Result<
             directory: leak(vec![0; 4]),
             chunks: leak(vec![Chunk::zeroed()]),
             blocks: leak((0..blocks).map(|_| Block::zeroed()).collect()),
-            ram: leak(vec![pfns(RAM, REGIONS * 512)]),
+            ram: leak(ram.to_vec()),
             own: leak(vec![pfns(RAM, OWN)]),
             devices: leak(vec![pfns(DEVICE, 1)]),
             host_root: pfns(RAM, 2),

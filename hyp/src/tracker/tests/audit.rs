@@ -101,6 +101,15 @@ fn a_cursor_inside_a_region_starts_at_the_region() {
 }
 
 #[test]
+fn an_audit_that_looked_at_everything_is_at_its_end() {
+    let t = tracker_over(&[pfns(3 << 18, 1 << 18)]).unwrap();
+    let audit = t.audit(pfn(0), 1 << 18);
+    assert_eq!((audit.pages, audit.next), (1 << 18, None));
+    assert_eq!(t.audit(pfn(0), (1 << 18) - 1), audit);
+    assert_eq!(t.audit(pfn(0), (1 << 18) - 512).next, Some(pfn((4 << 18) - 512)));
+}
+
+#[test]
 fn only_the_regions_named_are_compacted() {
     let t = tracker();
     for region in 0..3 {
