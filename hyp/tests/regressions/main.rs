@@ -31,7 +31,7 @@
 //! | RS-26 | an error of the wrong sign | `abi`: `every_error_has_a_code_on_every_interface` and a typed `Error` |
 //! | RS-28 | nothing between TLB invalidation and publication | `order::nothing_is_published_before_the_loser_is_cut_off` |
 //! | RS-29 | side inputs unchecked | `calls::reserved_arguments_must_be_zero` |
-//! | RS-30 | a failed donation left odd states | the whole of `faults` |
+//! | RS-30 | a failed donation left odd states | the whole of `faults`, `tracker::tests::wide` |
 //! | RS-31 | the sharee was not recorded | `sharees::the_record_says_with_whom` |
 //! | RS-33 | a count wrapped | `counters::a_full_count_refuses_and_stays` |
 //! | RS-34 | address plus size rolled over | `ranges::the_last_page_of_an_address_space_is_one` |

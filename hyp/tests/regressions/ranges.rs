@@ -70,7 +70,11 @@ fn a_range_may_end_where_memory_does() {
         for op in GIVEN {
             for count in [1, 3, 100] {
                 let t = Raw::new(&[pfns(0x40000, pages)]);
-                assert_eq!(t.go(op, 0x40000 + pages - count, count, guest()), Ok(count), "{op:?} {pages}");
+                let first = 0x40000 + pages - count;
+                assert_eq!(t.go(op, first, count, guest()), Ok(count), "{op:?} {pages}");
+                // Refused for what it is, not for where it ends.
+                let denied = Err(Located::pfn(Error::Denied, Pfn::new(first).unwrap()));
+                assert_eq!(t.go(Transition::GuestUnshareHost, first, count, guest()), denied, "{op:?} {pages}");
                 t.sound();
             }
         }
@@ -100,6 +104,11 @@ fn unaligned_edges_of_memory_are_exact() {
 /// RS-34: the last page of an address space can be used, one beyond cannot, and nothing wraps around to page 0.
 #[test]
 fn the_last_page_of_an_address_space_is_one() {
+    let t = Raw::new(&[pfns(0x40000, 512)]);
+    let widest = Identity::guest(VmSlot::new(1).unwrap(), Gfn::new((1 << 36) - 1).unwrap()).unwrap();
+    assert_eq!(t.go(Transition::HostDonateGuest, 0x40000, 2, widest), Err(Error::Invalid.into()));
+    assert_eq!(t.go(Transition::HostDonateGuest, 0x40000, 1, widest), Ok(1));
+    t.sound();
     let rig = Rig::protected();
     let last = (1 << 28) - 1;
     assert_eq!(rig.try_donate(HOST, last, 1), Ok(1));

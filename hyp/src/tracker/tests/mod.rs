@@ -4,6 +4,7 @@ mod audit;
 mod matrix;
 mod ranges;
 mod regions;
+mod wide;
 
 use super::{AllAtStart, Block, Chunk, Identity, Tracker, Transition};
 use std::boxed::Box;
