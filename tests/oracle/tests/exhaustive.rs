@@ -4,7 +4,7 @@ use tenure_oracle::exhaustive::{Found, Space, explore};
 use tenure_oracle::spec::VmKind::{NonProtected, Protected};
 
 fn all_of(space: &Space) -> Found {
-    match explore(space) {
+    match explore(space, |_| {}) {
         Ok(found) => found,
         Err(stray) => panic!("{}\nafter {:x?}", stray.divergence.what, stray.tail),
     }

@@ -1,16 +1,18 @@
 //! `oracle-exhaustive [--long | <name>...]`: every call from every reachable state of small machines, EL2 on a board beside the specification.
 //!
-//! Without arguments the machines that together take less than a minute on two cores; with `--long` all; or those named. Exit 0 if nothing differed, 1 if something did,
-//! 2 for an argument it does not know.
+//! Without arguments the machines that together take less than a minute on two cores; with `--long` all; or those named. Every half
+//! minute a line on standard error says how far each is. Exit 0 if nothing differed, 1 if something did, 2 for an argument it does not know.
 
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tenure_oracle::exhaustive::{Space, explore};
 use tenure_oracle::spec::VmKind::{NonProtected, Protected};
 
 /// Machines that are explored at the same time.
 const THREADS: usize = 2;
+/// How often a long walk says how far it is.
+const EVERY: Duration = Duration::from_secs(30);
 
 fn quick() -> Vec<Space> {
     vec![
@@ -71,7 +73,14 @@ fn chosen(arguments: &[String]) -> Option<Vec<Space>> {
 fn run(space: &Space) -> bool {
     let name = space.name;
     let start = Instant::now();
-    match explore(space) {
+    let mut next = EVERY;
+    let progress = |progress| {
+        if start.elapsed() >= next {
+            eprintln!("{name}: {progress:?} after {} s", start.elapsed().as_secs());
+            next = start.elapsed() + EVERY;
+        }
+    };
+    match explore(space, progress) {
         Ok(found) => {
             println!("{name}: {}: {found:?} in {:.1} s", space.describe(), start.elapsed().as_secs_f64());
             println!("TENURE fig exhaustive.{name}_states {} states", found.states);

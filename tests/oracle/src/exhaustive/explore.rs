@@ -99,12 +99,24 @@ impl Walk<'_> {
     }
 }
 
-/// Makes every call from every state of `space`.
+/// How far a walk is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// States found so far.
+    pub states: usize,
+    /// Calls that were tried, each from a state of its own.
+    pub tried: u64,
+    /// Calls left to try in the states found so far.
+    pub left: u64,
+}
+
+/// Makes every call from every state of `space`; `each` hears how far it is, whenever it has come to a state where calls are left.
 ///
 /// # Errors
 /// The first difference.
-pub fn explore(space: &Space) -> Result<Found, Stray> {
+pub fn explore(space: &Space, mut each: impl FnMut(Progress)) -> Result<Found, Stray> {
     let calls = space.calls();
+    let of_each = calls.len() as u64;
     let mut map = Map::new(calls.len() as Call);
     let pair = LockStep::new(Dispatch::new(PLENTY));
     let mut walk = Walk { space, calls, watched: space.watched(), pair, tail: VecDeque::new() };
@@ -119,6 +131,8 @@ pub fn explore(space: &Space) -> Result<Found, Stray> {
                 map.add_way(at, call, to);
                 at = to;
             }
+            let tried = found.done + found.refused + found.capped + found.unasked;
+            each(Progress { states: map.len(), tried, left: map.len() as u64 * of_each - tried });
             continue;
         };
         match walk.make(call)? {
