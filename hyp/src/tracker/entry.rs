@@ -76,11 +76,6 @@ impl Kind {
         matches!(self, Self::GuestExclusive | Self::GuestSharedHost | Self::Quarantined)
     }
 
-    /// Whether the payload is a count.
-    pub const fn is_counted(self) -> bool {
-        matches!(self, Self::HostSharedHyp | Self::HostSharedGuests | Self::HypExclusive)
-    }
-
     /// Whether the host may touch such a page: what a host stage-2 table may map.
     pub const fn host_may_touch(self) -> bool {
         matches!(self, Self::HostExclusive | Self::HostSharedHyp | Self::HostSharedGuests | Self::GuestSharedHost)

@@ -94,4 +94,23 @@ mod tests {
         give_many_back(&lock, 0xff);
         assert_eq!(lock.load(Relaxed), 0);
     }
+
+    #[test]
+    fn a_part_of_the_bits_goes_back_alone() {
+        let lock = AtomicU64::new(0xff);
+        give_many_back(&lock, 0b0110);
+        assert_eq!(lock.load(Relaxed), 0b1111_1001);
+    }
+
+    #[test]
+    fn the_slow_path_takes_what_is_free_and_nothing_else() {
+        for (held, bits) in [(0, 1), (0b100, 0b011), (0xf0, 0x0f)] {
+            let lock = AtomicU64::new(held);
+            assert_eq!((take_contended(&lock, bits), lock.load(Relaxed)), (Ok(()), held | bits));
+        }
+        for (held, bits) in [(1, 1), (0b100, 0b110), (0xff, 0x0f), (0xf0, 0xff)] {
+            let lock = AtomicU64::new(held);
+            assert_eq!((take_contended(&lock, bits), lock.load(Relaxed)), (Err(Error::Retry), held));
+        }
+    }
 }

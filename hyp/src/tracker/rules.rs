@@ -323,3 +323,33 @@ impl Kind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_say_what_the_table_says_of_content_and_loser() {
+        use Transition::{
+            ForceReclaim, GuestRelinquish, GuestUnshareHost, HostDonateGuest, HostDonateHyp, HostShareGuest,
+            HostUnshareGuest, HypDonateHost, HypUnpin, ReclaimOwned, ReclaimShared,
+        };
+        for op in Transition::ALL {
+            let row = op.row();
+            let content = match op {
+                HostShareGuest | HostDonateGuest => Content::Clean,
+                ReclaimOwned | ForceReclaim | GuestRelinquish => Content::Scrub,
+                _ => Content::Leave,
+            };
+            let loser = match op {
+                HostDonateHyp | HostDonateGuest | GuestUnshareHost => Loser::Host,
+                HostUnshareGuest | ReclaimOwned | ReclaimShared | ForceReclaim | GuestRelinquish => Loser::Guest,
+                HypUnpin | HypDonateHost => Loser::Hyp,
+                _ => Loser::Nobody,
+            };
+            // Content work is bounded; everything else is all or nothing.
+            let extent = if content == Content::Leave { Extent::Whole } else { Extent::Resumable };
+            assert_eq!((row.content, row.extent, row.loser), (content, extent, loser), "{op:?}");
+        }
+    }
+}

@@ -112,3 +112,38 @@ fn the_memory_map_is_checked() {
     let ram = pages.filter(|&p| t.state(Pfn::new(p).unwrap()) != Ok(PageState::Absent)).count();
     assert_eq!(ram, 5 + 1 + 1000 + 7);
 }
+
+#[test]
+fn a_chunk_is_needed_for_each_gib_that_has_memory() {
+    let gib = |n: u64| n << 18;
+    for (ram, needed) in [
+        (&[][..], 0),
+        (&[pfns(0, 1)], 1),
+        (&[pfns(gib(3), gib(1))], 1),
+        (&[pfns(gib(3) - 1, 2)], 2),
+        (&[pfns(gib(5) + 7, gib(2))], 3),
+        // Several pieces in one GiB are one chunk; one that reaches into the next shares it with the piece there.
+        (&[pfns(gib(2), 9), pfns(gib(2) + 100, 9)], 1),
+        (&[pfns(gib(2), 9), pfns(gib(3) - 9, 18), pfns(gib(3) + 100, 1), pfns(gib(9), 1)], 3),
+    ] {
+        assert_eq!(TestTracker::chunks_needed(ram), needed, "{ram:?}");
+    }
+}
+
+#[test]
+fn memory_in_several_gib_is_told_apart() {
+    let gib = 1 << 18;
+    let t = tracker_over(&[pfns(gib - 512, 512), pfns(2 * gib, 1024)]).unwrap();
+    // Regions of both, all mixed at once, each with entries of its own.
+    let pages = [gib - 512, gib - 1, 2 * gib, 2 * gib + 511, 2 * gib + 512, 2 * gib + 1023];
+    for (i, page) in pages.into_iter().enumerate() {
+        t.donate(page, 1, 1, i as u64);
+    }
+    for (i, page) in pages.into_iter().enumerate() {
+        let pfn = Pfn::new(page).unwrap();
+        assert_eq!(t.lock_region(pfn).unwrap().entry(pfn).guest().unwrap().1.number(), i as u64, "{page:#x}");
+    }
+    assert_eq!(t.audit(Pfn::new(0).unwrap(), u64::MAX).kinds[4], 6);
+    assert_eq!(t.state(Pfn::new(gib).unwrap()), Ok(PageState::Absent));
+    t.sound();
+}

@@ -50,11 +50,14 @@ fn the_last_page_back_at_the_host_returns_the_block() {
     assert!(t.mixed(RAM));
     t.go(HypDonateHost, RAM + 5, 1, Identity::NONE).unwrap();
     assert!(t.mixed(RAM));
+    assert_eq!(t.hw(RAM), PageSize::Size4K, "as before");
     t.go(HypDonateHost, RAM + 6, 1, Identity::NONE).unwrap();
     assert!(!t.mixed(RAM));
     assert_eq!(t.hw(RAM), PageSize::Size4K, "a return to uniform does not merge the hardware's entries");
-    t.lock_region(pfn(RAM)).unwrap().set_hardware_size(PageSize::Size2M);
-    assert_eq!(t.hw(RAM), PageSize::Size2M);
+    for size in [PageSize::Size2M, PageSize::Size4K, PageSize::Size4K, PageSize::Size2M, PageSize::Size2M] {
+        t.lock_region(pfn(RAM)).unwrap().set_hardware_size(size);
+        assert_eq!(t.hw(RAM), size);
+    }
     t.sound();
 }
 
@@ -199,4 +202,17 @@ fn the_fast_path_takes_whole_uniform_regions_too() {
     t.go(GuestShareHost, RAM + 9, 1, guest(1, 0x1009)).unwrap();
     assert!(fast(GuestUnshareHost, RAM, id).is_none(), "mixed");
     t.sound();
+}
+
+#[test]
+fn a_claim_tells_the_entries_of_its_pages_and_of_no_others() {
+    let t = tracker();
+    t.donate(RAM + 510, 4, 1, 0x1000);
+    let claim = t.claim(GuestShareHost, pfns(RAM + 510, 4), guest(1, 0x1000)).unwrap();
+    assert_eq!((claim.first(), claim.count(), claim.row().id), (RAM + 510, 4, "PK-12"));
+    for index in 0..4 {
+        let gfn = claim.entry(index).and_then(super::super::Entry::guest).map(|(_, gfn)| gfn.number());
+        assert_eq!(gfn, Some(0x1000 + index));
+    }
+    assert_eq!((claim.entry(4), claim.entry(u64::MAX)), (None, None));
 }
