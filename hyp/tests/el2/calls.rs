@@ -31,3 +31,19 @@ fn what_a_non_protected_guest_gives_back_it_keeps() {
     assert_eq!(rig.el2.unshare_guest(rig.vm, gfns(GFN, 1)), Ok(1));
     rig.sound();
 }
+
+#[test]
+fn the_fast_path_knows_one_guest_from_another() {
+    let rig = Rig::protected();
+    let second = create(&rig.el2, VmKind::Protected, RAM + OWN + 200);
+    rig.el2.share_hyp(pfns(RAM + OWN + 300, 1)).unwrap();
+    rig.el2.vcpu_create(second, Pfn::new(RAM + OWN + 300).unwrap(), Start { entry: 0, argument: 0 }).unwrap();
+    let (token, _) = rig.el2.vcpu_run(second, 0).unwrap();
+    // Both have a page at the same address.
+    rig.donate(HOST, GFN, 1).unwrap();
+    assert_eq!(rig.el2.donate_guest(second, pfns(HOST + 1, 1), gfn(GFN)), Ok(1));
+    let share = GuestCall::MemShare(gfns(GFN, 1)).to_regs();
+    assert_eq!(rig.el2.guest_call_fast(&token, share), Some([0, 1, 0, 0]));
+    assert!(rig.touch(HOST + 1) && !rig.touch(HOST));
+    rig.sound();
+}

@@ -92,6 +92,32 @@ fn everybody_else_is_told_to_retry_while_a_claim_is_held() {
 }
 
 #[test]
+fn a_parked_claim_holds_no_lock() {
+    use core::sync::atomic::Ordering::Relaxed;
+    let t = tracker();
+    let state = |page| {
+        let cell = t.cell(page).unwrap();
+        let word = crate::tracker::layout::Word(cell.word.load(Relaxed));
+        (cell.lock.load(Relaxed) & cell.bit != 0, word.is_claimed())
+    };
+    let both = |locked, claimed| assert_eq!((state(RAM), state(RAM + 512)), ((locked, claimed), (locked, claimed)));
+    for publish in [true, false] {
+        let mut claim = t.claim(HostShareHyp, pfns(RAM + 500, 20), Identity::NONE).unwrap();
+        both(true, false);
+        claim.park();
+        both(false, true);
+        if publish {
+            claim.commit(PageSize::Size4K);
+            t.go(HostUnshareHyp, RAM + 500, 20, Identity::NONE).unwrap();
+        } else {
+            drop(claim);
+        }
+        both(false, false);
+    }
+    t.sound();
+}
+
+#[test]
 fn a_claim_blocked_by_another_lets_go_of_what_it_had() {
     let t = tracker();
     let held = t.claim(HostDonateHyp, pfns(RAM + 1024, 1), Identity::NONE).unwrap();
