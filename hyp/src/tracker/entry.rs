@@ -304,4 +304,22 @@ mod tests {
             assert_eq!(entry.state(), PageState::Quarantined { was: Owner::Host, reason });
         }
     }
+
+    #[test]
+    fn pins_of_a_guests_page_are_well_formed_and_pins_of_a_free_one_are_not() {
+        for kind in [Kind::GuestExclusive, Kind::GuestSharedHost] {
+            for pins in [1, 0x200, 0x3ff] {
+                assert!(Entry::from_bits(kind.bits() | pins << WAS_SHIFT).is_well_formed(), "{kind:?} {pins:#x}");
+            }
+        }
+        for kind in [Kind::HostExclusive, Kind::HostSharedHyp, Kind::HypExclusive, Kind::Absent] {
+            assert!(!Entry::from_bits(kind.bits() | 1 << WAS_SHIFT).is_well_formed(), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn an_entry_shows_what_it_says_and_its_bits() {
+        let entry = Entry::new(Kind::HypExclusive, Identity::NONE);
+        assert_eq!(std::format!("{entry:?}"), "Exclusive(Hyp) (0x30)");
+    }
 }
