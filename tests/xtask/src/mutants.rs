@@ -65,7 +65,7 @@ fn try_them(workspace: &Workspace, tool: &Path, long: bool, step: &Step) -> Resu
     let outcome = test(workspace, tool, &chosen, step)?;
     cases.extend(judge(&outcome, &listed, long));
     if long {
-        step.say(&format!("mutants of {PACKAGE} at {}: {}", version(workspace), outcome.words()));
+        step.say(&format!("mutants of {PACKAGE} at {}: {}", workspace.version(), outcome.words()));
     }
     Ok(cases)
 }
@@ -140,31 +140,15 @@ fn list(workspace: &Workspace, tool: &Path, more: &[&str]) -> Result<Vec<String>
 
 /// Mutants in what the last commit that touched the sources changed, and what was changed since.
 fn changed(workspace: &Workspace, tool: &Path) -> Result<Vec<String>, String> {
-    let last = git(workspace, &["log", "-1", "--format=%H", "--", SOURCES])?;
+    let last = workspace.git(&["log", "-1", "--format=%H", "--", SOURCES])?;
     let before = format!("{}^", last.trim());
-    let difference = git(workspace, &["diff", &before, "--", SOURCES])?;
+    let difference = workspace.git(&["diff", &before, "--", SOURCES])?;
     if difference.is_empty() {
         return Ok(Vec::new());
     }
     let path = workspace.target("xtask/mutants").join("last-change.diff");
     std::fs::write(&path, difference).map_err(|error| format!("{}: {error}", path.display()))?;
     list(workspace, tool, &["--in-diff", &path.display().to_string()])
-}
-
-fn git(workspace: &Workspace, arguments: &[&str]) -> Result<String, String> {
-    let mut git = std::process::Command::new("git");
-    let output = git.current_dir(workspace.path("")).args(arguments).output();
-    let output = output.map_err(|error| format!("git does not run: {error}"))?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("git {}: {}", arguments[0], said.lines().next().unwrap_or_default()));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-fn version(workspace: &Workspace) -> String {
-    let found = git(workspace, &["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]);
-    found.map_or_else(|_| "an unknown commit".to_owned(), |text| text.trim().to_owned())
 }
 
 /// Tries the mutants named; all, if none is.

@@ -8,7 +8,6 @@ use crate::hosted::cargo_test;
 use crate::progress::Step;
 use crate::report::Case;
 use crate::suites::Run;
-use crate::workspace::Workspace;
 
 const PACKAGE: &str = "tenure-oracle";
 /// Operations of one run; with `--long` a hundred times as many.
@@ -28,21 +27,28 @@ pub(crate) fn all(run: &mut Run<'_>, step: &Step) -> Vec<Case> {
     let (operations, limit) = if run.long { (OPERATIONS * 100, LONG_LIMIT) } else { (OPERATIONS, BUILD_LIMIT) };
     let name = format!("tracker_in_lock_step_for_{operations}_operations");
     step.note(&name);
-    let result = program(workspace, step, "oracle-run", &["--ops", &operations.to_string(), "--seed", SEED], limit);
+    let arguments = ["--ops", &operations.to_string(), "--seed", SEED];
+    let result = program(run, step, "oracle-run", &arguments, limit);
     cases.push(Case::of(name, result));
     let long: &[&str] = if run.long { &["--long"] } else { &[] };
-    let result = program(workspace, step, "oracle-exhaustive", long, limit);
+    let result = program(run, step, "oracle-exhaustive", long, limit);
     cases.push(Case::of("every_call_from_every_reachable_state_of_small_machines", result));
     cases
 }
 
-/// Runs one of the oracle's programs to its end.
-fn program(workspace: &Workspace, step: &Step, name: &str, arguments: &[&str], limit: Duration) -> Result<(), String> {
+/// Runs one of the oracle's programs to its end; what a long run counted is said.
+fn program(run: &Run<'_>, step: &Step, name: &str, arguments: &[&str], limit: Duration) -> Result<(), String> {
+    let workspace = run.workspace;
     let mut cargo = workspace.cargo();
     cargo.args(["run", "--quiet", "--release", "-p", PACKAGE, "--bin", name, "--"]).args(arguments);
-    match command::run(&mut cargo, limit, Some(&workspace.log(name)), |line| step.note(line)) {
-        Ok(done) if done.ok() => Ok(()),
-        Ok(done) => Err(format!("{}\n{}", done.ended, done.tail(30))),
-        Err(error) => Err(format!("{error:#}")),
+    let done = command::run(&mut cargo, limit, Some(&workspace.log(name)), |line| step.note(line));
+    let done = done.map_err(|error| format!("{error:#}"))?;
+    if !done.ok() {
+        return Err(format!("{}\n{}", done.ended, done.tail(30)));
     }
+    if run.long {
+        let figures = done.lines.iter().filter_map(|line| line.strip_prefix("TENURE fig "));
+        figures.for_each(|figure| step.say(&format!("{figure} at {}", workspace.version())));
+    }
+    Ok(())
 }

@@ -46,6 +46,26 @@ impl Workspace {
             .any(|manifest| manifest.lines().any(|line| line == wanted))
     }
 
+    /// What git prints.
+    ///
+    /// # Errors
+    /// In words: no git, no repository, or its first complaint.
+    pub(crate) fn git(&self, arguments: &[&str]) -> Result<String, String> {
+        let output = Command::new("git").current_dir(&self.root).args(arguments).output();
+        let output = output.map_err(|error| format!("git does not run: {error}"))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("git {}: {}", arguments.join(" "), said.lines().next().unwrap_or_default()));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// The commit, for results to be quoted with; it says so if files differ from it.
+    pub(crate) fn version(&self) -> String {
+        let found = self.git(&["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]);
+        found.map_or_else(|_| "an unknown commit".to_owned(), |text| text.trim().to_owned())
+    }
+
     /// The cargo that runs us, in the top folder, so that the workspace's settings hold for every package.
     pub(crate) fn cargo(&self) -> Command {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

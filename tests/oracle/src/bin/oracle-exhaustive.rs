@@ -24,6 +24,8 @@ fn quick() -> Vec<Space> {
     ]
 }
 
+/// The largest, `four_pages_mixed_guests`, has 119,260 states and 15.2 million transitions; the slowest,
+/// `two_regions_protected`, 22,832 and 2.8 million, most of them over hundreds of pages.
 fn long() -> Vec<Space> {
     vec![
         Space::boundary("boundary_protected_pins", Protected, 2, false),
