@@ -104,12 +104,17 @@ impl Vcpu {
     }
 }
 
-const REASON: usize = core::mem::offset_of!(RunPage, reason) / 8;
-const ADDRESS: usize = core::mem::offset_of!(RunPage, address) / 8;
-const VALUE: usize = core::mem::offset_of!(RunPage, value) / 8;
-const SIZE: usize = core::mem::offset_of!(RunPage, size) / 8;
-const WRITE: usize = core::mem::offset_of!(RunPage, write) / 8;
-const REPLY: usize = core::mem::offset_of!(RunPage, reply) / 8;
+/// The word of a page that a field at byte `offset` is in.
+const fn word_at(offset: usize) -> usize {
+    offset / size_of::<u64>()
+}
+
+const REASON: usize = word_at(core::mem::offset_of!(RunPage, reason));
+const ADDRESS: usize = word_at(core::mem::offset_of!(RunPage, address));
+const VALUE: usize = word_at(core::mem::offset_of!(RunPage, value));
+const SIZE: usize = word_at(core::mem::offset_of!(RunPage, size));
+const WRITE: usize = word_at(core::mem::offset_of!(RunPage, write));
+const REPLY: usize = word_at(core::mem::offset_of!(RunPage, reply));
 
 impl<H: Hardware> El2<'_, H> {
     /// Creates a vCPU that reports in `run_page`, which the host has shared. Returns its index.

@@ -211,11 +211,11 @@ impl<'m, B: BlockSource> Tracker<'m, B> {
             let mut at = gib as u64 * CHUNK_PAGES;
             let end = at + CHUNK_PAGES;
             for range in self.ram {
-                let (first, after) = (range.first().number(), range.end());
-                if after > at && first < end {
-                    self.make_absent(at, first.max(at))?;
-                    at = after.min(end);
-                }
+                // As far as the range lies between here and the end of the chunk; elsewhere it is empty.
+                let within = |page: u64| page.max(at).min(end);
+                let (first, after) = (within(range.first().number()), within(range.end()));
+                self.make_absent(at, first)?;
+                at = after;
             }
             self.make_absent(at, end)?;
         }
