@@ -10,7 +10,7 @@ pub(super) enum Snippet {
     Load,
     /// `mov es:[bx], cl; hlt`
     Store,
-    /// `vmcall; hlt`, or `vmmcall; hlt` on AMD: EAX is the number, EBX, ECX, EDX are the arguments, EAX the result.
+    /// `vmmcall; hlt`, or `vmcall; hlt` on a processor with VMX: EAX is the number, EBX, ECX, EDX are the arguments, EAX the result.
     Hypercall,
 }
 
@@ -26,22 +26,23 @@ impl Snippet {
         }
     }
 
-    const fn bytes(self, amd: bool) -> [u8; 4] {
+    const fn bytes(self, vmx: bool) -> [u8; 4] {
         match self {
             Self::Load => [0x26, 0x8a, 0x07, 0xf4],
             Self::Store => [0x26, 0x88, 0x0f, 0xf4],
-            Self::Hypercall => [0x0f, 0x01, if amd { 0xd9 } else { 0xc1 }, 0xf4],
+            Self::Hypercall => [0x0f, 0x01, if vmx { 0xc1 } else { 0xd9 }, 0xf4],
         }
     }
 }
 
 /// Every byte of code and its address.
 pub(super) fn image() -> impl Iterator<Item = (u16, u8)> {
-    let amd = is_amd();
-    Snippet::ALL.into_iter().flat_map(move |snippet| (snippet.address()..).zip(snippet.bytes(amd)))
+    let vmx = has_vmx();
+    Snippet::ALL.into_iter().flat_map(move |snippet| (snippet.address()..).zip(snippet.bytes(vmx)))
 }
 
-/// Whether the processor has AMD's hypercall instruction; KVM understands the other one too, but more slowly.
-fn is_amd() -> bool {
-    std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("AuthenticAMD"))
+/// Whether hypercalls are made the VMX way. KVM puts the right instruction in place of the wrong one, but a KVM without
+/// hardware to help it may do so for ever.
+fn has_vmx() -> bool {
+    std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.split_whitespace().any(|word| word == "vmx"))
 }

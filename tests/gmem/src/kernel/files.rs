@@ -28,6 +28,9 @@ impl Files for Kernel {
             Foreign::Kvm => self.kvm.as_raw_fd().cast_unsigned(),
             Foreign::Vm(vm) => self.vms.get(vm.0).descriptor().cast_unsigned(),
             Foreign::Memfd => {
+                if let Some(memfd) = self.foreign.first() {
+                    return memfd.as_raw_fd().cast_unsigned();
+                }
                 // SAFETY: the name is NUL-terminated.
                 let memfd = unsafe { libc::memfd_create(c"tenure".as_ptr(), libc::MFD_CLOEXEC) };
                 let memfd = opened(memfd.into()).expect("a memory file");

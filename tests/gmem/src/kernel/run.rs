@@ -131,4 +131,8 @@ impl Guest for Kernel {
     fn hypercall(&mut self, vm: VmId, number: u32, arguments: [u32; 3], reply: u64) -> Result<Called, Stop> {
         self.vms.get(vm.0).hypercall(number, arguments, reply)
     }
+
+    fn exit_reason(&mut self, vm: VmId) -> Option<ExitReason> {
+        Some(ExitReason(self.vms.get(vm.0).vcpu.get_kvm_run().exit_reason))
+    }
 }

@@ -45,29 +45,29 @@ pub(super) fn works<T>(what: &str, seen: Answer<T>) -> Outcome<T> {
 
 impl Trial<'_> {
     /// A new VM.
-    pub(super) fn vm(&mut self, kind: VmType) -> Outcome<VmId> {
+    pub(crate) fn vm(&mut self, kind: VmType) -> Outcome<VmId> {
         works("creating a VM", self.target.create_vm(kind))
     }
 
     /// A new file.
-    pub(super) fn file(&mut self, vm: VmId, bytes: u64, flags: CreateFlags) -> Outcome<FileId> {
+    pub(crate) fn file(&mut self, vm: VmId, bytes: u64, flags: CreateFlags) -> Outcome<FileId> {
         works("creating a file", self.target.create_file(vm, &CreateGuestMemfd::new(bytes, flags)))
     }
 
     /// All of a file, or more than it, in the VMM's address space.
-    pub(super) fn map(&mut self, file: FileId, bytes: u64) -> Outcome<MappingId> {
+    pub(crate) fn map(&mut self, file: FileId, bytes: u64) -> Outcome<MappingId> {
         works("mapping a file", self.target.map(file, 0, bytes, MapKind::Shared))
     }
 
     /// A VM without private memory, with a file that starts shared, and the file's mapping.
-    pub(super) fn shared_file(&mut self, bytes: u64) -> Outcome<(VmId, FileId, MappingId)> {
+    pub(crate) fn shared_file(&mut self, bytes: u64) -> Outcome<(VmId, FileId, MappingId)> {
         let vm = self.vm(VmType::DEFAULT)?;
         let file = self.file(vm, bytes, SHARED)?;
         Ok((vm, file, self.map(file, bytes)?))
     }
 
     /// The slot that shows `bytes` of the file from its beginning, and of the mapping, at [`GPA`].
-    pub(super) fn slot(&mut self, file: FileId, bytes: u64, mapping: Option<MappingId>) -> UserspaceMemoryRegion2 {
+    pub(crate) fn slot(&mut self, file: FileId, bytes: u64, mapping: Option<MappingId>) -> UserspaceMemoryRegion2 {
         let region = UserspaceMemoryRegion {
             slot: SLOT,
             flags: RegionFlags::GUEST_MEMFD.bits(),
@@ -79,48 +79,48 @@ impl Trial<'_> {
     }
 
     /// Sets that slot.
-    pub(super) fn bind(&mut self, vm: VmId, file: FileId, bytes: u64, mapping: Option<MappingId>) -> Outcome {
+    pub(crate) fn bind(&mut self, vm: VmId, file: FileId, bytes: u64, mapping: Option<MappingId>) -> Outcome {
         let slot = self.slot(file, bytes, mapping);
         works("binding a file", self.target.set_region2(vm, &slot))
     }
 
     /// Deletes a slot.
-    pub(super) fn unbind(&mut self, vm: VmId, slot: u32) -> Outcome {
+    pub(crate) fn unbind(&mut self, vm: VmId, slot: u32) -> Outcome {
         let region = UserspaceMemoryRegion { slot, ..Default::default() };
         works("deleting a slot", self.target.set_region2(vm, &UserspaceMemoryRegion2 { region, ..Default::default() }))
     }
 
     /// Frees pages of a file.
-    pub(super) fn punch(&mut self, file: FileId, offset: u64, bytes: u64) -> Outcome {
+    pub(crate) fn punch(&mut self, file: FileId, offset: u64, bytes: u64) -> Outcome {
         works("punching a hole", self.target.allocate(file, 3, offset, bytes))
     }
 
     /// The VMM stores a byte.
-    pub(super) fn store(&mut self, mapping: MappingId, offset: u64, value: u8) -> Outcome {
+    pub(crate) fn store(&mut self, mapping: MappingId, offset: u64, value: u8) -> Outcome {
         let seen = self.target.store(ProcessId::VMM, mapping, offset, value);
         same(&format!("host store at {offset:#x}"), seen, Ok(()))
     }
 
     /// The VMM loads a byte, which must be this one.
-    pub(super) fn finds(&mut self, mapping: MappingId, offset: u64, value: u8) -> Outcome {
+    pub(crate) fn finds(&mut self, mapping: MappingId, offset: u64, value: u8) -> Outcome {
         let seen = self.target.load(ProcessId::VMM, mapping, offset);
         same(&format!("host load at {offset:#x}"), seen, Ok(value))
     }
 
     /// The guest stores a byte.
-    pub(super) fn guest_store(&mut self, vm: VmId, gpa: u64, value: u8) -> Outcome {
+    pub(crate) fn guest_store(&mut self, vm: VmId, gpa: u64, value: u8) -> Outcome {
         let seen = self.target.guest_store(vm, gpa, value);
         same(&format!("guest store at {gpa:#x}"), seen, Ok(()))
     }
 
     /// The guest loads a byte, which must be this one.
-    pub(super) fn guest_finds(&mut self, vm: VmId, gpa: u64, value: u8) -> Outcome {
+    pub(crate) fn guest_finds(&mut self, vm: VmId, gpa: u64, value: u8) -> Outcome {
         let seen = self.target.guest_load(vm, gpa);
         same(&format!("guest load at {gpa:#x}"), seen, Ok(value))
     }
 
     /// Something of the row that this target cannot show.
-    pub(super) fn note(&mut self, what: impl Into<String>) {
+    pub(crate) fn note(&mut self, what: impl Into<String>) {
         self.notes.push(what.into());
     }
 }

@@ -59,4 +59,10 @@ pub trait Guest {
     /// # Errors
     /// Why it did not come back.
     fn hypercall(&mut self, vm: VmId, number: u32, arguments: [u32; 3], reply: u64) -> Result<Called, Stop>;
+
+    /// The exit reason that stands in the vCPU's page now, whoever has put it there; `None` if the target has no such page.
+    fn exit_reason(&mut self, vm: VmId) -> Option<ExitReason> {
+        let _ = vm;
+        None
+    }
 }
