@@ -35,6 +35,7 @@ pub(super) fn apply(target: &mut dyn Target, world: &mut World, op: &Op) -> Seen
     try_apply(target, world, op).unwrap_or(Seen::Absent)
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm an operation, side by side")]
 fn try_apply(target: &mut dyn Target, world: &mut World, op: &Op) -> Option<Seen> {
     let vm = |world: &World, place: usize| world.vms[place].as_ref().map(|vm| vm.id);
     let file = |world: &World, place: usize| world.files[place].map(|file| file.id);

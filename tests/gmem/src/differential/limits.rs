@@ -10,6 +10,7 @@ use tenure_abi::gmem::{Attributes, Capability, EnableCapability, MemoryAttribute
 
 /// The part that both sides have.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a capability of its own")]
 pub(super) struct Limits {
     /// Kinds of VMs.
     pub(super) vms: Vec<u64>,

@@ -142,7 +142,7 @@ pub fn run(
         }
         if let Err(what) = result {
             let (shortest, found) = shortest(&mut sides, &played);
-            let what = found.map_or_else(|| format!("{what} (not when played again)"), |found| found);
+            let what = found.unwrap_or_else(|| format!("{what} (not when played again)"));
             return Err(Difference { at, what, shortest });
         }
     }
