@@ -37,3 +37,15 @@ fn the_size_never_changes_and_mappings_are_made_or_refused() {
         }
     });
 }
+
+#[test]
+fn a_hole_that_passes_the_end_is_one_up_to_the_end() {
+    each(|world| {
+        let touched = |world: &mut super::world::World| world.target.allocate(world.file, 1, 0x4000, 0x1000);
+        assert_eq!(touched(world), Ok(()));
+        let last = world.target.snapshot();
+        assert_eq!(world.target.allocate(world.file, 3, 0x4000, 0x3000), Ok(()));
+        assert!(world.target.snapshot() != last, "the last page is still there");
+        assert_eq!(world.ask(|world| world.target.allocate(world.file, 1, 0x4000, 0x3000)), Err(Errno::EINVAL));
+    });
+}

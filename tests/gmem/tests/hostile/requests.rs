@@ -81,6 +81,8 @@ fn attributes_by_address_are_refused_or_set() {
             let seen = world.ask(|world| world.target.set_attributes(world.vm, &request));
             let known = matches!(seen, Ok(()) | Err(Errno::EINVAL | Errno::ENOTTY));
             assert!(known, "{request:x?}: {seen:?}");
+            let offered = world.target.check(Some(world.vm), Capability::MEMORY_ATTRIBUTES);
+            assert!(seen.is_err() || request.attributes & !u64::from(offered) == 0, "{request:x?} is not offered");
         }
     });
 }
