@@ -35,16 +35,23 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
         if self.options.tracking == Tracking::Guest {
             return Err(start(Error::NotSupported));
         }
-        let claim = self.claim(pages).map_err(&start)?;
-        let mut state = self.lock();
-        let phase = state.phase(pages);
-        let rule = self.platform.capabilities().content.rule(phase, to, mode);
-        if rule == Rule::Refused {
-            return Err(start(Error::NotSupported));
-        }
-        if rule == Rule::Free && state.store.is(&state.nodes, pages.first, pages.count, to) {
+        let work = |state: &super::State<N, BINDINGS>| {
+            let rule = self.platform.capabilities().content.rule(state.phase(pages), to, mode);
+            let so = || rule == Rule::Free && state.store.is(&state.nodes, pages.first, pages.count, to);
+            match rule {
+                Rule::Refused => Err(start(Error::NotSupported)),
+                _ => Ok(if so() { None } else { Some(rule) }),
+            }
+        };
+        // Without a claim, which would look for nodes to give back: nothing is walked for nothing.
+        let state = self.lock();
+        if work(&state)?.is_none() && !state.claims.touch(pages) {
             return Ok(());
         }
+        drop(state);
+        let claim = self.claim(pages).map_err(&start)?;
+        let mut state = self.lock();
+        let Some(rule) = work(&state)? else { return Ok(()) };
         state.prepare(claim.pages()).and_then(|()| state.prepare(pages)).map_err(&start)?;
         drop(state);
 
