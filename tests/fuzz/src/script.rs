@@ -145,7 +145,8 @@ impl Open {
         let vm = *self.vms.get(reader.below(self.vms.len())?)?;
         let (gpa, size) = (reader.word()?, reader.word()?);
         // Every page takes its time, in a kernel as here; sizes that are refused stay what they are.
-        let size = if (LARGE..1 << 40).contains(&size) { LARGE } else { size };
+        let wraps = gpa.checked_add(size).is_none();
+        let size = if size > LARGE && !wraps { LARGE | size % 0x1000 } else { size };
         let mut range = PreFaultMemory { gpa, size, flags: reader.reserved()?, padding: [reader.reserved()?; 5] };
         let _ = target.prefault(vm, &mut range);
         Some(())
