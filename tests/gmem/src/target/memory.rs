@@ -63,7 +63,7 @@ pub enum MemoryCall {
     HugePage,
     /// `madvise(MADV_COLLAPSE)`.
     Collapse,
-    /// `mlock`, and `munlock` if that succeeded.
+    /// `mlock`, then `munlock` whatever became of that.
     Lock,
     /// `mprotect` to readable and executable.
     MakeExecutable,
