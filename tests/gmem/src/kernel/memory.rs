@@ -166,10 +166,8 @@ impl Memory for Kernel {
             MemoryCall::Lock => {
                 // SAFETY: neither changes what is mapped.
                 unsafe {
-                    // A failed one leaves the range marked as locked, which other calls would trip over.
-                    let locked = checked(libc::mlock(at, length).into());
-                    checked(libc::munlock(at, length).into())?;
-                    locked.map(|_| 0)
+                    checked(libc::mlock(at, length).into())?;
+                    checked(libc::munlock(at, length).into()).map(|_| 0)
                 }
             }
             MemoryCall::MakeExecutable => {

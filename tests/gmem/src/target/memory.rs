@@ -63,7 +63,7 @@ pub enum MemoryCall {
     HugePage,
     /// `madvise(MADV_COLLAPSE)`.
     Collapse,
-    /// `mlock`, then `munlock` whatever became of that.
+    /// `mlock`, and `munlock` if that succeeded.
     Lock,
     /// `mprotect` to readable and executable.
     MakeExecutable,
