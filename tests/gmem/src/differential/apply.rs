@@ -101,19 +101,21 @@ fn try_apply(target: &mut dyn Target, world: &mut World, op: &Op) -> Option<Seen
             done(Ok(()))
         }
         Op::Load(place, child, offset) => {
-            let (process, mapping) = touched(world, place, child)?;
+            let (process, mapping) = touched(world, place, child, offset)?;
             Seen::Touch(target.load(process, mapping.id, offset))
         }
         Op::Store(place, child, offset, value) => {
-            let (process, mapping) = touched(world, place, child)?;
+            let (process, mapping) = touched(world, place, child, offset)?;
             Seen::Touch(target.store(process, mapping.id, offset, value).map(|()| value))
         }
-        Op::MemoryCall(place, offset, call) => {
-            Seen::Answer(target.memory_call(world.mappings[place]?.id, offset, 0x1000, call).map(u64::from))
+        Op::MemoryCall(place, offset, call) => Seen::Answer(
+            target.memory_call(part(world, place, offset, 0x1000)?.id, offset, 0x1000, call).map(u64::from),
+        ),
+        Op::Resident(place, offset) => {
+            Seen::Answer(target.resident(part(world, place, offset, 0x1000)?.id, offset).map(u64::from))
         }
-        Op::Resident(place, offset) => Seen::Answer(target.resident(world.mappings[place]?.id, offset).map(u64::from)),
         Op::Pin(place, mapping, offset) => {
-            let answer = target.pin(world.mappings[mapping]?.id, offset, 0x1000);
+            let answer = target.pin(part(world, mapping, offset, 0x1000)?.id, offset, 0x1000);
             world.pins[place] = answer.ok();
             done(answer)
         }
@@ -187,9 +189,14 @@ fn create_file(target: &mut dyn Target, world: &mut World, place: usize, vm: VmI
     done(answer)
 }
 
+/// The mapping at a place, if it has these bytes: in a shortened list it may be another than it was.
+fn part(world: &World, place: usize, offset: u64, bytes: u64) -> Option<Mapping> {
+    world.mappings[place].filter(|mapping| offset + bytes <= mapping.bytes)
+}
+
 /// Who touches, and what; `None` if that process does not have the mapping.
-fn touched(world: &World, place: usize, child: Option<usize>) -> Option<(ProcessId, Mapping)> {
-    let mapping = world.mappings[place]?;
+fn touched(world: &World, place: usize, child: Option<usize>, offset: u64) -> Option<(ProcessId, Mapping)> {
+    let mapping = part(world, place, offset, 1)?;
     let process = match child {
         None => ProcessId::VMM,
         Some(child) => {
@@ -204,7 +211,8 @@ fn touched(world: &World, place: usize, child: Option<usize>) -> Option<(Process
 fn region(target: &mut dyn Target, world: &World, vm: VmId, slot: &Slot) -> Option<UserspaceMemoryRegion2> {
     let address = match slot.mapping {
         None => 0,
-        Some(place) => target.address(world.mappings[place]?.id),
+        // A byte too far is a slot that no side accepts.
+        Some(place) => target.address(part(world, place, slot.into & !0xfff, slot.bytes & !0xfff)?.id),
     };
     let (file_flag, guest_memfd) = match slot.file {
         SlotFile::None => (0, 0),

@@ -10,13 +10,14 @@ use super::survey::{Look, Spot, frames, survey};
 use super::world::World;
 use crate::Target;
 use std::fmt;
+use std::time::{Duration, Instant};
 
 /// After so many operations both sides start afresh.
 const EPOCH: u64 = 2000;
 /// After so many, everything is looked at.
 const GLANCE: u64 = 64;
-/// So often a shorter list is tried.
-const REPLAYS: u32 = 400;
+/// For so long shorter lists are tried: every VM that ends costs a kernel a moment.
+const SHORTENING: Duration = Duration::from_secs(30);
 
 /// A run in which both sides agreed.
 #[derive(Clone, Debug)]
@@ -94,10 +95,14 @@ impl Sides<'_> {
         Ok(())
     }
 
-    /// Whether the sides disagree somewhere in `ops`, from the start; everything is looked at after each.
+    /// What the sides disagree about in `ops`, from the start; everything is looked at now and then, and at the end.
     fn disagree(&mut self, ops: &[Op]) -> Option<String> {
         self.reset();
-        ops.iter().find_map(|op| self.step(op).and_then(|()| self.look(Look::Glance)).err())
+        let glances = (1..).map(|number| number % GLANCE == 0);
+        let step = |(op, glance): (&Op, bool)| {
+            self.step(op).and_then(|()| if glance { self.look(Look::Glance) } else { Ok(()) }).err()
+        };
+        ops.iter().zip(glances).find_map(step).or_else(|| self.look(Look::Glance).err())
     }
 }
 
@@ -156,14 +161,14 @@ fn shortest(sides: &mut Sides, played: &[Op]) -> (Vec<Op>, Option<String>) {
     let mut kept = played.to_vec();
     let mut what = sides.disagree(&kept);
     if what.is_none() {
+        // Not shown by operations alone: the last of them, for whoever looks into it.
         return (kept.split_off(kept.len().saturating_sub(12)), None);
     }
-    let mut left = REPLAYS;
+    let start = Instant::now();
     let mut piece = kept.len().div_ceil(2);
     while piece > 0 {
         let mut at = 0;
-        while at < kept.len() && left > 0 {
-            left -= 1;
+        while at < kept.len() && start.elapsed() < SHORTENING {
             let mut without = kept.clone();
             without.drain(at..(at + piece).min(kept.len()));
             match sides.disagree(&without) {
@@ -182,7 +187,6 @@ mod tests {
     use super::*;
     use crate::provider::Provider;
     use crate::target::Personality;
-    use tenure_host::gmem::kvm::Host;
 
     #[test]
     fn equal_sides_agree() {
@@ -194,13 +198,9 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_found_and_cut_down() {
-        // A kernel whose user space ends early refuses slots that the other one accepts.
-        let host = Host::new(Personality::V7_3);
-        let mut left = Provider::built(host);
-        let mut right = Provider::built(Host { user_end: 0x1000, ..host });
-        let difference = run(&mut left, &mut right, 1500, 7, |_| {}).unwrap_err();
-        assert!(matches!(difference.shortest.last(), Some(Op::Bind(..))), "{difference}");
-        assert!(difference.shortest.len() <= 5, "{difference}");
+    fn different_kernels_are_not_compared() {
+        let (mut left, mut right) = (Provider::new(Personality::V6_18), Provider::new(Personality::V7_3));
+        let difference = run(&mut left, &mut right, 10, 7, |_| {}).unwrap_err();
+        assert!(difference.what.contains("different kernels"), "{difference}");
     }
 }

@@ -164,11 +164,13 @@ impl Memory for Kernel {
             MemoryCall::HugePage => advise(libc::MADV_HUGEPAGE),
             MemoryCall::Collapse => advise(COLLAPSE),
             MemoryCall::Lock => {
+                // A range stays locked when its pages could not be had; whatever comes next would see that.
                 // SAFETY: neither changes what is mapped.
-                unsafe {
-                    checked(libc::mlock(at, length).into())?;
-                    checked(libc::munlock(at, length).into()).map(|_| 0)
-                }
+                let (locked, unlocked) = unsafe {
+                    let locked = checked(libc::mlock(at, length).into());
+                    (locked, checked(libc::munlock(at, length).into()))
+                };
+                locked.and(unlocked).map(|_| 0)
             }
             MemoryCall::MakeExecutable => {
                 // SAFETY: the range is a mapping of this target; nothing in it is ever run.

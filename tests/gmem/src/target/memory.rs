@@ -63,7 +63,7 @@ pub enum MemoryCall {
     HugePage,
     /// `madvise(MADV_COLLAPSE)`.
     Collapse,
-    /// `mlock`, and `munlock` if that succeeded.
+    /// `mlock`, and `munlock` however that ended.
     Lock,
     /// `mprotect` to readable and executable.
     MakeExecutable,
