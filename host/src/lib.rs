@@ -3,14 +3,17 @@
 //! | module | what |
 //! |---|---|
 //! | [`gmem`] | the provider: guest memory files for host kernels and hypervisors |
+//! | `lease` (feature `std`) | who uses guest memory on the host's side, and how they let go |
 //! | [`platform`] | who enforces ownership, and the contract with it |
 //! | `linux` (feature `linux`) | a client for Linux's KVM: VMs, guest memory files, vCPUs, exits |
 #![no_std]
 
-#[cfg(any(test, all(feature = "linux", target_os = "linux")))]
+#[cfg(any(test, feature = "std"))]
 extern crate std;
 
 pub mod gmem;
+#[cfg(feature = "std")]
+pub mod lease;
 pub mod platform;
 
 #[cfg(all(feature = "linux", target_os = "linux"))]
