@@ -2,6 +2,8 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`convert`] | the front of every conversion: from a guest's request to its answer |
+//! | [`faults`] | what a memory fault of a guest asks for |
 //! | [`gmem`] | the provider: guest memory files for host kernels and hypervisors |
 //! | `lease` (feature `std`) | who uses guest memory on the host's side, and how they let go |
 //! | [`platform`] | who enforces ownership, and the contract with it |
@@ -11,6 +13,8 @@
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+pub mod convert;
+pub mod faults;
 pub mod gmem;
 #[cfg(feature = "std")]
 pub mod lease;

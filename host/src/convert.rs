@@ -1,0 +1,287 @@
+//! The front of a conversion: what every caller goes through, from the guest's request to the answer it gets.
+//!
+//! Read it from top to bottom; the order is the contract:
+//!
+//! 1. **decode** what the guest asked for, trusting nothing ([`Request::decode`])
+//! 2. **find** every stretch of it: all of it has to be backed, and every file has to be able to do it, before anything changes
+//! 3. for one stretch after the other: **already so?** then it is done; else **revoke** the leases (towards private),
+//!    **convert** at the backing, **tell** the holders how it came out
+//! 4. **reply** with one of the three answers there are ([`Front::answer`])
+//!
+//! What is done stays done: a range over several files stops at an exact prefix, in guest addresses, and the same
+//! request made again goes on from there, because what is already so costs nothing. Nothing is undone, since undoing can
+//! fail too and would not bring contents back.
+//!
+//! There is no host frame in here. The backing is Linux (its requests) or the provider ([`crate::gmem`]).
+
+use crate::platform::Rule;
+use tenure_abi::gmem::{MapGpaAttributes, MapGpaRange, MapGpaReply as Reply};
+use tenure_abi::{AddressWidth, ContentMode, Error, FrameRange, Gfn, Located, PAGE_SHIFT, Place, Visibility};
+use tenure_arch::lock::Locked;
+
+/// What a guest asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Which frames.
+    pub gfns: FrameRange<Gfn>,
+    /// How they shall be seen.
+    pub to: Visibility,
+}
+
+impl Request {
+    /// Reads `KVM_HC_MAP_GPA_RANGE`. The preferred size is a hint; this takes any of the three that are defined.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for attribute bits nobody defined, an unaligned address, no page, or a range that wraps or ends
+    /// beyond 52 bits.
+    pub fn decode(wire: &MapGpaRange) -> Result<Self, Error> {
+        let attributes = MapGpaAttributes::from_bits(wire.attributes).ok_or(Error::Invalid)?;
+        let size = wire.attributes & MapGpaAttributes::SIZE_MASK.bits();
+        if size > 2 {
+            return Err(Error::Invalid);
+        }
+        let gfns = FrameRange::new(Gfn::from_address(wire.gpa)?, wire.pages, AddressWidth::MAX)?;
+        let private = attributes.contains(MapGpaAttributes::ENCRYPTED);
+        Ok(Self { gfns, to: if private { Visibility::Private } else { Visibility::Shared } })
+    }
+}
+
+/// Guest frames backed by consecutive bytes of one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch<F> {
+    /// The frames.
+    pub gfns: FrameRange<Gfn>,
+    /// The file.
+    pub file: F,
+    /// The byte offset in it behind the first frame.
+    pub offset: u64,
+}
+
+impl<F: Copy> Stretch<F> {
+    /// The first `pages` frames of it.
+    pub(crate) fn prefix(self, pages: u64) -> Option<Self> {
+        Some(Self { gfns: self.gfns.prefix(pages)?, ..self })
+    }
+
+    /// Where in guest memory an error of the file lies; at the beginning of the stretch if it names no place in it.
+    fn place(&self, at: Place) -> Gfn {
+        let into = match at {
+            Place::FileOffset(offset) => offset.checked_sub(self.offset).map(|bytes| bytes >> PAGE_SHIFT),
+            _ => None,
+        };
+        let inside = into.filter(|&pages| pages < self.gfns.count());
+        inside.and_then(|pages| self.gfns.first().checked_add(pages)).unwrap_or(self.gfns.first())
+    }
+}
+
+/// What stands behind guest memory.
+pub trait Backing {
+    /// Names a file.
+    type File: Copy;
+
+    /// The stretch of guest memory that begins at `gfn`, as long as one file backs it; `None` if nothing does.
+    fn find(&self, gfn: Gfn) -> Option<Stretch<Self::File>>;
+
+    /// What `mode` costs on the way to `to`, in the phase the guest is in now.
+    fn rule(&self, file: Self::File, to: Visibility, mode: ContentMode) -> Rule;
+
+    /// Whether all of the stretch is `to` already.
+    fn is(&self, stretch: &Stretch<Self::File>, to: Visibility) -> bool;
+
+    /// Converts the stretch: all of it, or nothing.
+    ///
+    /// # Errors
+    /// Why nothing was converted; the place is a byte offset in the file where one page is to blame.
+    fn convert(&self, stretch: &Stretch<Self::File>, to: Visibility, mode: ContentMode) -> Result<(), Located<Error>>;
+}
+
+/// Who makes the users of shared memory let go of it.
+pub trait Revoker {
+    /// Frames that nobody uses and nobody can begin to use; dropped, their users have them back.
+    type Revoked<'r>
+    where
+        Self: 'r;
+
+    /// Ends every use of `gfns`.
+    ///
+    /// # Errors
+    /// The frame that is still used, and why: [`Error::Busy`] or [`Error::Retry`].
+    fn revoke(&self, gfns: FrameRange<Gfn>) -> Result<Self::Revoked<'_>, (Gfn, Error)>;
+
+    /// They turned private.
+    fn commit(&self, revoked: Self::Revoked<'_>);
+
+    /// They turned shared: they can be used.
+    fn shared(&self, gfns: FrameRange<Gfn>);
+}
+
+/// Nobody but the guest and the kernel uses guest memory.
+pub struct NoLeases;
+
+impl Revoker for NoLeases {
+    type Revoked<'r> = ();
+
+    fn revoke(&self, _: FrameRange<Gfn>) -> Result<(), (Gfn, Error)> {
+        Ok(())
+    }
+
+    fn commit(&self, (): ()) {}
+
+    fn shared(&self, _: FrameRange<Gfn>) {}
+}
+
+/// A request that ended early. What it did stays done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// Frames converted, or found to be so already, from the beginning of the range on.
+    pub done: u64,
+    /// The frame to blame.
+    pub at: Gfn,
+    /// Why.
+    pub error: Error,
+}
+
+/// Why a guest cannot go on: it was told of a failure that its platform does not let it survive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Death {
+    /// What it asked for.
+    pub request: Request,
+    /// Where and why that ended.
+    pub stopped: Stopped,
+}
+
+/// How a platform's guests take an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// The answer is the guest's to deal with.
+    Plain,
+    /// SEV-SNP: whatever is not success ends the guest, so the host tries again this many times before it says so.
+    Snp {
+        /// How many times.
+        retries: u32,
+    },
+    /// TDX: the guest re-issues what it was told to retry.
+    Tdx,
+}
+
+/// The front of one guest.
+pub struct Front<B, L = NoLeases> {
+    backing: B,
+    leases: L,
+    death: Locked<Option<Death>>,
+}
+
+impl<B: Backing, L: Revoker> Front<B, L> {
+    /// Over `backing`, with the users that `leases` knows.
+    pub const fn new(backing: B, leases: L) -> Self {
+        Self { backing, leases, death: Locked::new(None) }
+    }
+
+    /// What stands behind it.
+    pub const fn backing(&self) -> &B {
+        &self.backing
+    }
+
+    /// Who uses it.
+    pub const fn leases(&self) -> &L {
+        &self.leases
+    }
+
+    /// Why the guest cannot go on; `None` while it can.
+    pub fn death(&self) -> Option<Death> {
+        *self.death.lock()
+    }
+
+    /// Makes all of `request` what it asks for.
+    ///
+    /// # Errors
+    /// [`Stopped`] with nothing done: [`Error::NotFound`] at the first frame that nothing backs, [`Error::NotSupported`]
+    /// at the first stretch that cannot promise `mode`, and the reason of the guest's death if it is dead. With a prefix done:
+    /// [`Error::Busy`] or [`Error::Retry`] at the frame that is held, and what the backing says.
+    pub fn convert(&self, request: Request, mode: ContentMode) -> Result<(), Stopped> {
+        if let Some(death) = self.death() {
+            return Err(Stopped { done: 0, ..death.stopped });
+        }
+        self.each_stretch(request.gfns, |stretch| match self.backing.rule(stretch.file, request.to, mode) {
+            Rule::Refused => Err((stretch.gfns.first(), Error::NotSupported)),
+            Rule::Free | Rule::PerPage => Ok(()),
+        })
+        .map_err(|stopped| Stopped { done: 0, ..stopped })?;
+        self.each_stretch(request.gfns, |stretch| self.convert_stretch(stretch, request.to, mode))
+    }
+
+    /// One stretch: all of it, or nothing.
+    fn convert_stretch(
+        &self,
+        stretch: &Stretch<B::File>,
+        to: Visibility,
+        mode: ContentMode,
+    ) -> Result<(), (Gfn, Error)> {
+        let work = self.backing.rule(stretch.file, to, mode) == Rule::PerPage;
+        if !work && self.backing.is(stretch, to) {
+            return Ok(());
+        }
+        let convert = || {
+            let converted = self.backing.convert(stretch, to, mode);
+            converted.map_err(|refused| (stretch.place(refused.at), refused.error))
+        };
+        match to {
+            Visibility::Private => {
+                let revoked = self.leases.revoke(stretch.gfns)?;
+                convert()?;
+                self.leases.commit(revoked);
+            }
+            Visibility::Shared => {
+                convert()?;
+                self.leases.shared(stretch.gfns);
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with every stretch of `gfns`, in order.
+    fn each_stretch(
+        &self,
+        gfns: FrameRange<Gfn>,
+        mut each: impl FnMut(&Stretch<B::File>) -> Result<(), (Gfn, Error)>,
+    ) -> Result<(), Stopped> {
+        let mut done = 0;
+        while let Some(rest) = gfns.rest(done) {
+            let at = rest.first();
+            let found = self.backing.find(at).and_then(|stretch| stretch.prefix(rest.count()));
+            let stretch = found.ok_or(Stopped { done, at, error: Error::NotFound })?;
+            each(&stretch).map_err(|(at, error)| Stopped { done, at, error })?;
+            done += stretch.gfns.count();
+        }
+        Ok(())
+    }
+
+    /// Does what a guest's hypercall asks for and says what the guest is told. `pause` is called between attempts, with
+    /// their number; where it answers false there is no further one.
+    ///
+    /// A guest that does not survive the answer is [dead](Front::death) from then on, and every later request fails for the same reason.
+    pub fn answer(&self, wire: &MapGpaRange, dialect: Dialect, mut pause: impl FnMut(u32) -> bool) -> Reply {
+        let Ok(request) = Request::decode(wire) else { return Reply::Invalid };
+        if self.death().is_some() {
+            return Reply::Invalid;
+        }
+        let mut attempt = 0;
+        let stopped = loop {
+            let Err(stopped) = self.convert(request, ContentMode::Unspecified) else { return Reply::Done };
+            let passing = matches!(stopped.error, Error::Busy | Error::Retry);
+            let again = matches!(dialect, Dialect::Snp { retries } if passing && attempt < retries);
+            if !again || !pause(attempt) {
+                break stopped;
+            }
+            attempt += 1;
+        };
+        if matches!(dialect, Dialect::Snp { .. }) {
+            self.death.lock().get_or_insert(Death { request, stopped });
+            return Reply::Invalid;
+        }
+        match stopped.error {
+            Error::Busy | Error::Retry | Error::NoMemory => Reply::Again,
+            _ => Reply::Invalid,
+        }
+    }
+}
