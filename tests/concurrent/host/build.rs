@@ -78,6 +78,6 @@ const BUGS: &[Change] = &[
 ];
 
 fn main() {
-    println!("cargo::rustc-check-cfg=cfg(feature, values(\"linux\"))");
+    println!("cargo::rustc-check-cfg=cfg(feature, values(\"linux\", \"std\"))");
     copy::copy("../../../host", BUGS);
 }
