@@ -50,6 +50,9 @@ impl<'w> Hardware<'w> {
         assert!(run.frames().count().is_multiple_of(size), "part of an entry: {run:?}");
         assert!(run.frames().first().number().is_multiple_of(size), "part of an entry: {run:?}");
         assert!(run.gfn().number().is_multiple_of(size), "part of an entry: {run:?}");
+        let kicked = inner.wants_kick.take().is_none_or(|flushes| inner.asked.flush > flushes);
+        assert!(kicked, "{step:?} again before the vCPUs were kicked");
+        assert!(!inner.wants_settling, "{step:?} again before the mark was settled");
         let entries = run.frames().count() / size;
         let failure = inner.plan.step(step);
         let good = failure.map_or(entries, |failure| failure.after.min(entries - 1));
@@ -60,6 +63,11 @@ impl<'w> Hardware<'w> {
         let Some(Failure { here, retry, .. }) = failure else { return Progress::Done };
         for n in good * size..(good + 1) * size {
             lost(&mut inner, pfn + n, here);
+        }
+        match retry {
+            Retry::AfterKick => inner.wants_kick = Some(inner.asked.flush),
+            Retry::Owed => inner.wants_settling = true,
+            Retry::No | Retry::Again => {}
         }
         let why = Fault { kind: Error::Internal, raw: 0x77, retry };
         Progress::Stopped { done: good * size, here, why }
@@ -196,6 +204,7 @@ impl Platform for Hardware<'_> {
 
     fn settle(&self, _: VmHandle) -> Result<(), Fault> {
         outside_the_lock();
+        self.world.lock().wants_settling = false;
         match self.world.step(Step::Settle) {
             None => Ok(()),
             Some(_) => Err(Fault::of(Error::Internal)),

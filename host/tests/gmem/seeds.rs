@@ -134,6 +134,9 @@ fn a_partial_conversion_splits_and_the_way_back_merges_on_the_same_frame() {
         system.check(&convert(3, 1, Visibility::Private));
         assert_eq!(backing(system, 0), PageSize::Size2M, "the record is one again");
         assert_eq!(sizes(system)[..512], [Some(PageSize::Size4K); 512], "no entry merges by itself");
+        let (access, largest) = (Access::Untold, PageSize::Size1G);
+        system.check(&Call::GuestTouch { guest: 0, gfn: 0x1000, access, largest, bytes: 6 });
+        assert_eq!(system.world.guest_map(vm(0), 0x1000).unwrap().0.count, 1, "larger than the entry");
         assert_eq!(system.world.nodes(), nodes);
 
         // An entry that is made anew is a large one.

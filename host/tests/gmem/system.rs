@@ -197,6 +197,7 @@ impl<'w> System<'w> {
         for (number, page) in (0..).zip(&self.oracle.pages) {
             self.compare_page(number, page);
         }
+        assert_eq!(self.file.counts().withdrawn, self.oracle.withdrawn, "pages kept from everybody");
         self.sound();
     }
 

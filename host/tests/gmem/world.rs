@@ -92,6 +92,10 @@ pub(crate) struct Inner {
     /// Frames whose bytes a call may change although somebody maps them.
     pub(crate) under_mapping: HashSet<u64>,
     pub(crate) reserved: HashSet<u64>,
+    /// The platform wants every vCPU out of the guest first: how many flushes there had been.
+    pub(crate) wants_kick: Option<u64>,
+    /// The platform keeps a mark that it wants settled first.
+    pub(crate) wants_settling: bool,
     junk: u64,
     nodes: i64,
     scatter: bool,
@@ -246,6 +250,8 @@ impl World {
             asked: Asked::default(),
             under_mapping: HashSet::new(),
             reserved: HashSet::new(),
+            wants_kick: None,
+            wants_settling: false,
             junk: frames as u64,
             nodes: 0,
             scatter,
