@@ -3,7 +3,7 @@
 use super::op::{Op, Slot, SlotFile};
 use super::world::{Child, File, Mapping, Vm, World};
 use crate::Target;
-use crate::target::{Answer, Called, Fault, FileId, ProcessId, Stop, VmId};
+use crate::target::{Answer, Called, Fault, FileId, GuestPath, ProcessId, Stop, VmId};
 use std::collections::BTreeMap;
 use tenure_abi::gmem::hypercall::MAP_GPA_RANGE;
 use tenure_abi::gmem::{
@@ -138,7 +138,9 @@ fn try_apply(target: &mut dyn Target, world: &mut World, op: &Op) -> Option<Seen
             let region = region(target, world, vm, &slot)?;
             let answer = target.set_region2(vm, &region);
             if answer.is_ok() {
-                world.vms[place].as_mut()?.slots.insert(slot.number, slot.mapping);
+                let vm = world.vms[place].as_mut()?;
+                vm.slots.insert(slot.number, slot.mapping);
+                vm.memory.insert(slot.number, (region.region.guest_phys_addr, region.region.memory_size));
             }
             done(answer)
         }
@@ -147,7 +149,9 @@ fn try_apply(target: &mut dyn Target, world: &mut World, op: &Op) -> Option<Seen
             let region = UserspaceMemoryRegion2 { region, ..Default::default() };
             let answer = target.set_region2(vm(world, place)?, &region);
             if answer.is_ok() {
-                world.vms[place].as_mut()?.slots.remove(&number);
+                let vm = world.vms[place].as_mut()?;
+                vm.slots.remove(&number);
+                vm.memory.remove(&number);
             }
             done(answer)
         }
@@ -159,8 +163,17 @@ fn try_apply(target: &mut dyn Target, world: &mut World, op: &Op) -> Option<Seen
         }
         Op::Prefault(place, range) => {
             let mut range = range;
+            let malformed = range.flags != 0 || range.size == 0 || (range.gpa | range.size) % 0x1000 != 0;
+            if !malformed && !world.vms[place].as_ref()?.has_memory(range.gpa, range.size) && remembers(target) {
+                return None;
+            }
             let answer = target.prefault(vm(world, place)?, &mut range);
             Seen::Prefault(answer, range)
+        }
+        Op::GuestLoad(place, gpa) | Op::GuestStore(place, gpa, _)
+            if remembers(target) && !world.vms[place].as_ref()?.has_memory(gpa, 1) =>
+        {
+            return None;
         }
         Op::GuestLoad(place, gpa) => Seen::Guest(target.guest_load(vm(world, place)?, gpa)),
         Op::GuestStore(place, gpa, value) => {
@@ -174,11 +187,20 @@ fn try_apply(target: &mut dyn Target, world: &mut World, op: &Op) -> Option<Seen
 
 fn create_vm(target: &mut dyn Target, world: &mut World, place: usize, kind: VmType) -> Seen {
     let answer = target.create_vm(kind);
-    world.vms[place] = answer.ok().map(|id| Vm { id, slots: BTreeMap::new() });
+    world.vms[place] = answer.ok().map(|id| Vm { id, slots: BTreeMap::new(), memory: BTreeMap::new() });
     match answer {
         Ok(vm) => done(target.enable(vm, &EnableCapability::new(Capability::EXIT_HYPERCALL, 1 << MAP_GPA_RANGE))),
         refused => done(refused),
     }
+}
+
+/// Whether the guest's page tables remember where they met no memory: then it touches only what has a slot.
+///
+/// Seen on Linux 7.3.4: KVM notes such a page in the guest's page tables and asks nobody again until slots change, and
+/// takes the next access after that for one to shared memory, whatever the attribute says by then. Files have no part in it; that
+/// a page without a slot is no memory, or a memory fault, is for the rows to show.
+pub(super) fn remembers(target: &dyn Target) -> bool {
+    target.machine().guest == GuestPath::Paged
 }
 
 fn create_file(target: &mut dyn Target, world: &mut World, place: usize, vm: VmId, create: &CreateGuestMemfd) -> Seen {

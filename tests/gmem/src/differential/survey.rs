@@ -1,6 +1,6 @@
 //! Everything that can be seen of one side: bytes through every mapping and every guest, and frames.
 
-use super::apply::Seen;
+use super::apply::{Seen, remembers};
 use super::op::Place;
 use super::pick::{GPA, WINDOW};
 use super::world::{World, held};
@@ -46,10 +46,12 @@ pub(super) fn survey(target: &mut dyn Target, world: &World, look: Look) -> Vec<
         }
     }
     for place in held(&world.vms) {
-        let Some(vm) = world.vms[place].as_ref().map(|vm| vm.id) else { continue };
+        let Some(vm) = &world.vms[place] else { continue };
         for page in 0..WINDOW {
             let gpa = GPA + page * PAGE;
-            seen.push((Spot::Guest(place, gpa), Seen::Guest(target.guest_load(vm, gpa))));
+            if vm.has_memory(gpa, 1) || !remembers(target) {
+                seen.push((Spot::Guest(place, gpa), Seen::Guest(target.guest_load(vm.id, gpa))));
+            }
         }
     }
     seen

@@ -19,6 +19,16 @@ pub(super) struct Vm {
     pub(super) id: VmId,
     /// The mapping that each bound slot shows, by slot.
     pub(super) slots: BTreeMap<u32, Option<Place>>,
+    /// Where the guest has memory: first byte and bytes, by slot.
+    pub(super) memory: BTreeMap<u32, (u64, u64)>,
+}
+
+impl Vm {
+    /// Whether the guest has memory at all of these addresses.
+    pub(super) fn has_memory(&self, first: u64, bytes: u64) -> bool {
+        let inside = |&(from, count): &(u64, u64)| first >= from && bytes <= count && first - from <= count - bytes;
+        self.memory.values().any(inside)
+    }
 }
 
 /// A descriptor of a file.
