@@ -14,7 +14,7 @@ use std::time::Duration;
 /// Operations on this machine's kernel; with `--long` ten times as many.
 const HERE: u64 = 100_000;
 /// Operations on the kernel under QEMU, which is slower and has conversions and guest accesses; `--long` as above.
-const UNDER_QEMU: u64 = 20_000;
+const UNDER_QEMU: u64 = 60_000;
 /// A fixed seed, so that a failure is the same for everyone.
 const SEED: &str = "1";
 /// Long enough for a slow or busy machine; with `--long` ten times as long.
