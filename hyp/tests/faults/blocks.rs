@@ -122,6 +122,7 @@ fn who_splits_pays_and_is_paid_back() {
     system.go(HostDonateGuest, RAM, 3, guest(SLOT, 0)).unwrap();
     system.go(HostShareHyp, RAM + 512, 3, Identity::NONE).unwrap();
     assert_eq!((system.pool.out(), system.pool.paid_by(SLOT)), (2, 1));
+    assert_eq!(system.pool.paid_by(0), 0, "the host pays for its own, and no guest is meant by no identity");
     // Another guest in the same region pays nothing; nor does it get anything back when it goes.
     system.go(HostDonateGuest, RAM + 9, 1, guest(SLOT + 1, 0)).unwrap();
     system.go(ReclaimOwned, RAM, 3, guest(SLOT, 0)).unwrap();
