@@ -16,7 +16,7 @@ pub trait Env: Memory {
     /// A frame of `size`, aligned to it, holding anything; `None` if there is none of that size.
     fn page(&self, size: PageSize) -> Option<Pfn>;
 
-    /// Takes a frame back: a whole one, or a part of one that was split. Somebody may still hold a reference; the
+    /// Takes a frame back: a whole one, a part of one that was split, or small ones that lie together as one. Somebody may still hold a reference; the
     /// frame must not be used for anything else before that ends.
     fn give_back(&self, pfn: Pfn, size: PageSize);
 

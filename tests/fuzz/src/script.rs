@@ -146,7 +146,7 @@ impl Open {
         let (gpa, size) = (reader.word()?, reader.word()?);
         // Every page takes its time, in a kernel as here; sizes that are refused stay what they are.
         let wraps = gpa.checked_add(size).is_none();
-        let size = if size > LARGE && !wraps { LARGE | size % 0x1000 } else { size };
+        let size = if size > LARGE && !wraps { LARGE | (size % 0x1000) } else { size };
         let mut range = PreFaultMemory { gpa, size, flags: reader.reserved()?, padding: [reader.reserved()?; 5] };
         let _ = target.prefault(vm, &mut range);
         Some(())

@@ -3,7 +3,7 @@
 use crate::target::{FileCall, Foreign, MapKind, MemoryCall};
 use tenure_abi::gmem::{CreateGuestMemfd, MemoryAttributes, MemoryAttributes2, PreFaultMemory};
 
-/// A place in the world: see [`super::world`].
+/// A place in the world: see `world`.
 pub type Place = usize;
 
 /// Which file a slot names.
