@@ -100,6 +100,12 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
         self.assign(piece, seen, op, content).map_err(|fault| Stopped { done: 0, error: fault.kind, raw: fault.raw })
     }
 
+    /// Whether another guest that is being built sees one of `pages`: what it mapped is for its own end of building to tell.
+    fn built_elsewhere(&self, guest: VmHandle, pages: FilePages) -> bool {
+        let building = |old: &super::Binding| old.live() && old.phase == Phase::Building && old.guest != guest;
+        self.lock().bindings.iter().any(|old| building(old) && old.pages().overlaps(pages))
+    }
+
     /// Whether the page waits for its first bytes.
     fn may_populate(&self, piece: &Piece, content: Content) -> Result<(), Error> {
         if self.options.tracking == Tracking::File && piece.visibility == Visibility::Shared {
@@ -131,20 +137,25 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
             let claim = self.claim(binding.pages())?;
             self.prepare_pieces(binding.pages())?;
             let _: Result<(), ()> = self.each_piece(binding.pages(), |piece| {
-                let Some(entry) = piece.entry.filter(|entry| entry.has(Facts::MAPPED)) else { return Ok(()) };
+                let Some(entry) = piece.entry else { return Ok(()) };
+                let mapped = entry.has(Facts::MAPPED);
                 let private = piece.visibility == Visibility::Private || self.options.tracking == Tracking::Guest;
                 let gfn = binding.gfns.first().checked_add(piece.pages.first - binding.first);
                 let gfns = gfn.and_then(|gfn| super::fault::gfns(gfn, piece.pages.count).ok());
                 let own = entry.owner() == Some(guest.slot());
                 if let Some(gfns) = gfns.filter(|_| private && !own) {
-                    if !entry.has(Facts::POPULATED) {
+                    if mapped && !entry.has(Facts::POPULATED) {
                         forgotten(gfns);
                     }
                     self.env.zap_guest(guest, gfns);
                 }
                 let unmeasured = private && !entry.has(Facts::ASSIGNED) && !entry.has(Facts::POPULATED);
-                let gone = if unmeasured { Facts::MAPPED | Facts::INITIALISED } else { Facts::MAPPED };
-                self.note(piece.pages, |entry| entry.without(gone));
+                let mut gone = Facts::empty();
+                gone.set(Facts::INITIALISED, unmeasured);
+                gone.set(Facts::MAPPED, !self.built_elsewhere(guest, piece.pages));
+                if mapped {
+                    self.note(piece.pages, |entry| entry.without(gone));
+                }
                 Ok(())
             });
             self.env.flush_guests();

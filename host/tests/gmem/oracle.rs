@@ -377,6 +377,7 @@ impl Oracle {
         for bound in self.bound.clone().iter().filter(|bound| bound.guest == guest && building) {
             for number in bound.first..bound.first + bound.count {
                 let tracking = self.setup.tracking;
+                let elsewhere = self.viewers(number).iter().any(|(other, _)| *other != guest && !self.running[*other]);
                 let page = self.page_mut(number);
                 if page.marked && !page.populated && (!page.shared || tracking == Tracking::Guest) {
                     if page.owner.is_none_or(|(owner, _)| owner != guest) {
@@ -384,7 +385,7 @@ impl Oracle {
                     }
                     page.init &= page.owner.is_some();
                 }
-                page.marked = false;
+                page.marked &= elsewhere;
             }
         }
         self.running[guest] = true;

@@ -244,3 +244,18 @@ fn finishing_lists_what_was_mapped_and_never_populated() {
         assert_eq!(gfns(0x1000, 6).count(), 6);
     });
 }
+
+#[test]
+fn the_end_of_building_of_one_guest_leaves_the_marks_of_another() {
+    let setup = Setup { running: [false, false], capabilities: EARLY, pages: 2, largest: PageSize::Size4K, ..LARGE };
+    with(setup, |system| {
+        system.check(&bind(0, 0x1000, 0, 2));
+        system.check(&bind(1, 0x2000, 0, 2));
+        system.check(&ahead(0x1000, 1));
+        system.check(&Call::Finish { guest: 1 });
+        assert_eq!(system.run(&Call::Finish { guest: 0 }), Outcome::Forgotten(vec![0x1000]));
+        system.oracle.apply(&Call::Finish { guest: 0 });
+        system.compare();
+        assert!(system.world.guest_map(vm(0), 0x1000).is_none());
+    });
+}

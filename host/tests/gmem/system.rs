@@ -349,7 +349,9 @@ impl System<'_> {
                 self.oracle.apply(&Call::Prefault { guest, gfn, count, access });
                 self.backed_at(guest, gfn + done);
             }
-            (Call::GuestTouch { guest, gfn, .. }, _) => self.backed_at(*guest, *gfn),
+            (Call::GuestTouch { guest, gfn, .. } | Call::Populate { guest, gfn, .. }, _) => {
+                self.backed_at(*guest, *gfn)
+            }
             (Call::HostTouch { page, .. }, _) => {
                 let backed = self.frame(*page).is_some();
                 self.oracle.page_mut(*page).backed |= backed;
