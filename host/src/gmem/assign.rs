@@ -195,8 +195,7 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
             if now != 0 {
                 (attempt, stands) = (0, Here::AsBefore);
             }
-            // As before this step is as the last one left it.
-            stands = if here == Here::AsBefore { stands } else { here };
+            stands = worse(stands, here);
             if done == run.frames().count() {
                 return None;
             }
@@ -267,6 +266,16 @@ struct Part {
     alone: bool,
     /// Where to go on.
     end: u64,
+}
+
+/// How an entry stands after a step that says `now`, where one before had left it as `before`: "as before" speaks of that step.
+fn worse(before: Here, now: Here) -> Here {
+    match (before, now) {
+        (Here::Unknown, _) | (_, Here::Unknown) => Here::Unknown,
+        (Here::Detached, _) | (_, Here::Detached) => Here::Detached,
+        (Here::Rewritten, _) | (_, Here::Rewritten) => Here::Rewritten,
+        (Here::AsBefore, Here::AsBefore) => Here::AsBefore,
+    }
 }
 
 /// The content of the pages from `done` on.

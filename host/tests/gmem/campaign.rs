@@ -184,7 +184,8 @@ fn disturb(setup: Setup, path: &[Call], call: &Call, twice: bool, tally: &mut Ta
                 let mut seconds = ways(step);
                 if !long() {
                     seconds.truncate(1);
-                    seconds.extend(ways(step).into_iter().filter(|way| way.here == Here::Unknown && way.after == 0));
+                    let grave = |way: &Failure| matches!(way.here, Here::Unknown | Here::Rewritten) && way.after == 0;
+                    seconds.extend(ways(step).into_iter().filter(grave));
                 }
                 for second in seconds {
                     one(setup, path, call, vec![(at, way), (later, second)], tally);

@@ -350,7 +350,7 @@ impl System<'_> {
                 self.backed_at(guest, gfn + done);
             }
             (Call::GuestTouch { guest, gfn, .. } | Call::Populate { guest, gfn, .. }, _) => {
-                self.backed_at(*guest, *gfn)
+                self.backed_at(*guest, *gfn);
             }
             (Call::HostTouch { page, .. }, _) => {
                 let backed = self.frame(*page).is_some();
