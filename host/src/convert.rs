@@ -101,6 +101,10 @@ pub trait Revoker {
     type Revoked<'r>
     where
         Self: 'r;
+    /// Frames that nobody revokes until this is dropped.
+    type Sharing<'r>
+    where
+        Self: 'r;
 
     /// Ends every use of `gfns`.
     ///
@@ -111,8 +115,14 @@ pub trait Revoker {
     /// They turned private.
     fn commit(&self, revoked: Self::Revoked<'_>);
 
+    /// `gfns` are about to turn shared.
+    ///
+    /// # Errors
+    /// The frame that somebody else converts, and [`Error::Retry`].
+    fn share(&self, gfns: FrameRange<Gfn>) -> Result<Self::Sharing<'_>, (Gfn, Error)>;
+
     /// They turned shared: they can be used.
-    fn shared(&self, gfns: FrameRange<Gfn>);
+    fn shared(&self, sharing: Self::Sharing<'_>);
 }
 
 /// Nobody but the guest and the kernel uses guest memory.
@@ -120,6 +130,7 @@ pub struct NoLeases;
 
 impl Revoker for NoLeases {
     type Revoked<'r> = ();
+    type Sharing<'r> = ();
 
     fn revoke(&self, _: FrameRange<Gfn>) -> Result<(), (Gfn, Error)> {
         Ok(())
@@ -127,7 +138,11 @@ impl Revoker for NoLeases {
 
     fn commit(&self, (): ()) {}
 
-    fn shared(&self, _: FrameRange<Gfn>) {}
+    fn share(&self, _: FrameRange<Gfn>) -> Result<(), (Gfn, Error)> {
+        Ok(())
+    }
+
+    fn shared(&self, (): ()) {}
 }
 
 /// A request that ended early. What it did stays done.
@@ -232,8 +247,9 @@ impl<B: Backing, L: Revoker> Front<B, L> {
                 self.leases.commit(revoked);
             }
             Visibility::Shared => {
+                let sharing = self.leases.share(stretch.gfns)?;
                 convert()?;
-                self.leases.shared(stretch.gfns);
+                self.leases.shared(sharing);
             }
         }
         Ok(())

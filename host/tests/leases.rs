@@ -155,7 +155,7 @@ fn a_pinned_mapping_cannot_be_revoked_and_a_kernel_enforced_one_is_not_waited_fo
     drop(pin);
     leases.revoke(gfns(0, 8), NONE, AtDeadline::Refuse).unwrap().commit();
     assert_eq!(enforced.heard(), [("prepare", 0, 4), ("commit", 0, 4)]);
-    leases.shared(gfns(1, 1));
+    leases.share(gfns(1, 1)).unwrap().done();
     assert_eq!(enforced.heard(), [("shared", 1, 1)]);
 }
 
@@ -205,4 +205,114 @@ fn many_threads_never_touch_memory_that_is_private() {
         }
         over.store(true, SeqCst);
     });
+}
+
+#[test]
+fn two_revocations_of_one_mapping_are_answered_each_for_itself() {
+    let leases = Leases::new();
+    let diary = Diary::new(Prepared::Later);
+    let mapping = leases.map(gfns(0, 1024), Kind::Cooperative, diary.clone()).unwrap();
+    std::thread::scope(|scope| {
+        let generation = |heard| loop {
+            if diary.heard.lock().unwrap().len() == heard {
+                break diary.generation.lock().unwrap().unwrap();
+            }
+            std::thread::yield_now();
+        };
+        scope.spawn(|| leases.revoke(gfns(0, 1), LONG, AtDeadline::Refuse).unwrap().commit());
+        let first = generation(1);
+        scope.spawn(|| leases.revoke(gfns(1000, 1), LONG, AtDeadline::Refuse).unwrap().commit());
+        let second = generation(2);
+        assert_ne!(first, second);
+        assert!(mapping.yielded(first) && mapping.yielded(second));
+    });
+    let mut heard = diary.heard();
+    heard.sort_unstable();
+    assert_eq!(heard, [("commit", 0, 1), ("commit", 1000, 1), ("prepare", 0, 1), ("prepare", 1000, 1)]);
+}
+
+#[test]
+fn no_choice_at_the_deadline_passes_over_an_access() {
+    let leases = Leases::new();
+    let access = leases.access(gfns(0, 1)).unwrap();
+    for then in [AtDeadline::Refuse, AtDeadline::Kill, AtDeadline::Force] {
+        let refused = leases.revoke(gfns(0, 1), NONE, then).err();
+        assert_eq!(refused.map(|stuck| stuck.error), Some(Error::Busy), "{then:?}");
+    }
+    let second = access.clone();
+    drop(access);
+    assert!(leases.revoke(gfns(0, 1), NONE, AtDeadline::Refuse).is_err(), "a clone is an access too");
+    drop(second);
+    assert!(leases.revoke(gfns(0, 1), NONE, AtDeadline::Refuse).is_ok());
+}
+
+#[test]
+fn a_taker_with_patience_waits_for_the_end_of_a_revocation() {
+    let leases = Leases::new();
+    let revoked = leases.revoke(gfns(0, 1), NONE, AtDeadline::Refuse).unwrap();
+    assert!(matches!(leases.access_within(gfns(0, 1), NONE), Err(Error::Retry)));
+    std::thread::scope(|scope| {
+        let taker = scope.spawn(|| leases.access_within(gfns(511, 2), LONG).is_ok());
+        drop(revoked);
+        assert!(taker.join().unwrap());
+    });
+}
+
+/// Lets go, and panics when it is told how anything came out.
+struct Broken;
+
+impl Holder for Broken {
+    fn prepare(&self, _: Generation, _: FrameRange<Gfn>) -> Prepared {
+        Prepared::Yielded
+    }
+
+    fn commit(&self, _: Generation, _: FrameRange<Gfn>) {
+        std::panic::resume_unwind(Box::new("commit"));
+    }
+
+    fn abort(&self, _: Generation, _: FrameRange<Gfn>) {
+        std::panic::resume_unwind(Box::new("abort"));
+    }
+
+    fn shared(&self, _: FrameRange<Gfn>) {
+        std::panic::resume_unwind(Box::new("shared"));
+    }
+
+    fn kill(&self, _: Generation, _: FrameRange<Gfn>) {}
+}
+
+#[test]
+fn a_panic_of_one_holder_passes_on_after_all_were_told() {
+    let leases = Leases::new();
+    let all = gfns(0, 1);
+    let diary = Diary::new(Prepared::Yielded);
+    let _mappings = [
+        leases.map(all, Kind::Cooperative, Arc::new(Broken)).unwrap(),
+        leases.map(all, Kind::Cooperative, diary.clone()).unwrap(),
+        leases.map(all, Kind::Cooperative, Arc::new(Broken)).unwrap(),
+    ];
+    let revoke = || leases.revoke(all, NONE, AtDeadline::Refuse).unwrap();
+    let tells: [(&str, &dyn Fn()); 3] = [
+        ("commit", &|| revoke().commit()),
+        ("abort", &|| drop(revoke())),
+        ("shared", &|| leases.share(all).unwrap().done()),
+    ];
+    for (what, tell) in tells {
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(tell)).unwrap_err();
+        assert_eq!(panic.downcast_ref(), Some(&what));
+        assert_eq!(diary.heard().last(), Some(&(what, 0, 1)));
+        drop(leases.access(all).expect("the conversion has ended"));
+    }
+}
+
+#[test]
+fn nobody_revokes_or_maps_memory_that_is_turning_shared() {
+    let leases = Leases::new();
+    let sharing = leases.share(gfns(0, 2)).unwrap();
+    assert_eq!(leases.revoke(gfns(1, 1), NONE, AtDeadline::Force).err().map(|stuck| stuck.error), Some(Error::Retry));
+    assert_eq!(leases.share(gfns(1, 1)).err().map(|stuck| stuck.error), Some(Error::Retry));
+    assert!(leases.map(gfns(0, 1), Kind::Cooperative, Diary::new(Prepared::Yielded)).is_err());
+    drop(leases.access(gfns(0, 1)).unwrap());
+    drop(sharing);
+    drop(leases.revoke(gfns(1, 1), NONE, AtDeadline::Refuse).unwrap());
 }

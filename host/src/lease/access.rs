@@ -5,13 +5,11 @@
 //! later taker through. Whichever comes second sees the first.
 
 use super::Leases;
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+use super::sync::{AtomicU64, Deadline};
+use core::fmt;
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use core::time::Duration;
 use tenure_abi::{Error, FrameRange, Gfn, PageSize};
-
-#[cfg(not(shuttle))]
-use core::sync::atomic::AtomicU64;
-#[cfg(shuttle)]
-use shuttle::sync::atomic::AtomicU64;
 
 /// How many words: those of 8 GiB, before memory begins to share them.
 const WORDS: usize = 4096;
@@ -31,6 +29,7 @@ impl Default for Granules {
 
 impl Granules {
     /// The words of a range, each once.
+    #[inline]
     fn words(&self, gfns: FrameRange<Gfn>) -> impl Iterator<Item = &AtomicU64> {
         let granule = PageSize::Size2M.frames();
         let (first, last) = (gfns.first().number() / granule, (gfns.end() - 1) / granule);
@@ -50,6 +49,11 @@ impl Granules {
         for word in self.words(gfns) {
             word.fetch_sub(REVOKING, Release);
         }
+    }
+
+    /// Whether some of it is closed.
+    fn closed(&self, gfns: FrameRange<Gfn>) -> bool {
+        self.words(gfns).any(|word| word.load(Acquire) >= REVOKING)
     }
 
     /// Whether nobody is in there.
@@ -83,6 +87,33 @@ impl Leases {
         Ok(Access { leases: self, gfns })
     }
 
+    /// As [`Leases::access`], but waits until nobody revokes memory there, for at most `patience`.
+    ///
+    /// A thread that holds another access nearby may be what the revoker waits for: both then wait until one of them gives up.
+    ///
+    /// # Errors
+    /// [`Error::Retry`] when `patience` is used up.
+    pub fn access_within(&self, gfns: FrameRange<Gfn>, patience: Duration) -> Result<Access<'_>, Error> {
+        if let Ok(access) = self.access(gfns) {
+            return Ok(access);
+        }
+        let until = Deadline::after(patience);
+        loop {
+            let mut table = self.table();
+            // Only looked at: an attempt would wake the revoker for nothing, and he the next one who waits here.
+            while self.granules.closed(gfns) {
+                if until.passed() {
+                    return Err(Error::Retry);
+                }
+                table = self.changed.wait(table, until);
+            }
+            drop(table);
+            if let Ok(access) = self.access(gfns) {
+                return Ok(access);
+            }
+        }
+    }
+
     /// Gives up the first `count` words of a range.
     #[inline]
     fn let_go(&self, gfns: FrameRange<Gfn>, count: usize) {
@@ -91,10 +122,15 @@ impl Leases {
             waited_for |= word.fetch_sub(1, Release) >= REVOKING;
         }
         if waited_for {
-            // Taken and given up, so that a revoker is either not waiting yet or woken.
-            drop(self.table());
-            self.changed.notify_all();
+            self.wake_revokers();
         }
+    }
+
+    #[cold]
+    fn wake_revokers(&self) {
+        // Taken and given up, so that a revoker is either not waiting yet or woken.
+        drop(self.table());
+        self.changed.notify_all();
     }
 }
 
@@ -105,9 +141,26 @@ impl Access<'_> {
     }
 }
 
+/// A second right to the same range, even while somebody revokes it: they wait for both.
+impl Clone for Access<'_> {
+    fn clone(&self) -> Self {
+        for word in self.leases.granules.words(self.gfns) {
+            // Nobody passes while the first one is held, so there is nothing to order.
+            word.fetch_add(1, Relaxed);
+        }
+        Self { ..*self }
+    }
+}
+
 impl Drop for Access<'_> {
     #[inline]
     fn drop(&mut self) {
         self.leases.let_go(self.gfns, usize::MAX);
+    }
+}
+
+impl fmt::Debug for Access<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access").field("gfns", &self.gfns).finish_non_exhaustive()
     }
 }

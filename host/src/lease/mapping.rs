@@ -1,6 +1,6 @@
 //! Mappings: memory that somebody keeps mapped, and how they are told to let go.
 
-use super::table::{Id, Stand};
+use super::table::Id;
 use super::{Generation, Leases};
 use std::sync::Arc;
 use tenure_abi::{Error, FrameRange, Gfn};
@@ -29,6 +29,10 @@ pub enum Prepared {
 
 /// What the owner of a mapping does when memory is revoked. Called from the thread that revokes, without any lock of
 /// [`Leases`]; a call must not wait for a conversion itself.
+///
+/// Whoever is told to prepare is told of exactly one of commit and abort, and before that perhaps to end (kill); also where its
+/// mapping was dropped in between. A panic in here passes on to the thread that converts, after all others have been told
+/// and the conversion has ended.
 pub trait Holder: Send + Sync {
     /// Let go of `gfns`, and take no new uses of them.
     fn prepare(&self, generation: Generation, gfns: FrameRange<Gfn>) -> Prepared;
@@ -36,7 +40,7 @@ pub trait Holder: Send + Sync {
     /// They are gone: private now. Forget them.
     fn commit(&self, generation: Generation, gfns: FrameRange<Gfn>);
 
-    /// They stayed shared: map them again, if they were given up.
+    /// Nothing changed: they are what they were before. What was given up for this generation can be mapped again.
     fn abort(&self, generation: Generation, gfns: FrameRange<Gfn>);
 
     /// Private memory of the mapping turned shared: it can be mapped.
@@ -57,10 +61,10 @@ impl Leases {
     /// Puts a mapping on the books: before it is made, so that no revocation misses it.
     ///
     /// # Errors
-    /// [`Error::Retry`] while somebody revokes some of `gfns`.
+    /// [`Error::Retry`] while somebody converts some of `gfns`.
     pub fn map(&self, gfns: FrameRange<Gfn>, kind: Kind, holder: Arc<dyn Holder>) -> Result<Mapping<'_>, Error> {
         let mut table = self.table();
-        if table.is_revoked(gfns) {
+        if table.is_converting(gfns) {
             return Err(Error::Retry);
         }
         Ok(Mapping { leases: self, id: table.add(gfns, kind, holder) })
@@ -71,10 +75,7 @@ impl Mapping<'_> {
     /// The holder has let go, as `generation` asked it to. False if that one is over: the answer came too late and changes
     /// nothing, the holder was told by `commit` or `abort` what became of the memory.
     pub fn yielded(&self, generation: Generation) -> bool {
-        let mut table = self.leases.table();
-        let asked = table.find(self.id).filter(|record| record.stand == Stand::Asked(generation));
-        let counts = asked.map(|record| record.stand = Stand::Yielded(generation)).is_some();
-        drop(table);
+        let counts = self.leases.table().yielded(self.id, generation);
         if counts {
             self.leases.changed.notify_all();
         }

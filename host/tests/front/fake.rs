@@ -87,6 +87,10 @@ impl Revoker for Watched<'_> {
         = Back<'r>
     where
         Self: 'r;
+    type Sharing<'r>
+        = FrameRange<Gfn>
+    where
+        Self: 'r;
 
     fn revoke(&self, range: FrameRange<Gfn>) -> Result<Back<'_>, (Gfn, Error)> {
         self.0.log.borrow_mut().push(format!("revoke {:#x}", range.first().number()));
@@ -98,6 +102,10 @@ impl Revoker for Watched<'_> {
 
     fn commit(&self, mut revoked: Back<'_>) {
         revoked.1 = true;
+    }
+
+    fn share(&self, range: FrameRange<Gfn>) -> Result<FrameRange<Gfn>, (Gfn, Error)> {
+        Ok(range)
     }
 
     fn shared(&self, range: FrameRange<Gfn>) {

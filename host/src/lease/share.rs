@@ -1,0 +1,40 @@
+//! The way back: memory turns shared, and who keeps a mapping there is told.
+
+use super::{Generation, Leases, Stuck, tell};
+use std::vec::Vec;
+use tenure_abi::{FrameRange, Gfn};
+
+/// Memory that turns shared. Nobody revokes it until this is dropped, so a holder never hears of two conversions in another
+/// order than they happened in.
+#[must_use = "holders are told by `done`"]
+pub struct Sharing<'l> {
+    leases: &'l Leases,
+    gfns: FrameRange<Gfn>,
+    generation: Generation,
+}
+
+impl Leases {
+    /// Before memory turns shared.
+    ///
+    /// # Errors
+    /// [`Stuck`] with [`Error::Retry`](tenure_abi::Error::Retry) while somebody else converts some of it.
+    pub fn share(&self, gfns: FrameRange<Gfn>) -> Result<Sharing<'_>, Stuck> {
+        let begun = self.table().begin(gfns);
+        let generation = begun.map_err(|error| Stuck { error, at: gfns.first() })?;
+        Ok(Sharing { leases: self, gfns, generation })
+    }
+}
+
+impl Sharing<'_> {
+    /// It turned shared: whoever keeps a mapping there is told, and may map it.
+    pub fn done(self) {
+        let told: Vec<_> = self.leases.table().told(self.gfns, |_| true).collect();
+        tell(&told, |holder, range| holder.shared(range));
+    }
+}
+
+impl Drop for Sharing<'_> {
+    fn drop(&mut self) {
+        self.leases.end(self.generation);
+    }
+}
