@@ -75,9 +75,66 @@ const BUGS: &[Change] = &[
         old: "        if state.binding(guest, gfn) != Some(binding) {\n",
         new: "        if state.binding(guest, gfn) != Some(binding) && !crate::planted::is(crate::planted::Bug::BindingNotComparedAgain) {\n",
     },
+    Change { file: "lease/mod.rs", old: "mod sync;\n", new: "use crate::modelled as sync;\n" },
+    Change {
+        file: "lease/mod.rs",
+        old: "    for (holder, range) in told {\n",
+        new: "    for (holder, range) in told {\n        \
+              if crate::planted::is(crate::planted::Bug::PanicEndsTelling) { say(&**holder, *range); continue; }\n",
+    },
+    Change {
+        file: "lease/access.rs",
+        old: "            if word.fetch_add(1, AcqRel) >= REVOKING {\n",
+        new: "            let early = crate::planted::is(crate::planted::Bug::AccessCountedLate);\n            \
+              let seen = if early { word.load(Acquire) } else { 0 };\n            \
+              if early && seen < REVOKING {\n                word.fetch_add(1, AcqRel);\n            \
+              } else if word.fetch_add(1, AcqRel) >= REVOKING {\n",
+    },
+    Change {
+        file: "lease/access.rs",
+        old: "        drop(self.table());\n        self.changed.notify_all();\n",
+        new: "        if !crate::planted::is(crate::planted::Bug::NotifiedWithoutLock) { drop(self.table()); }\n        \
+              self.changed.notify_all();\n",
+    },
+    Change {
+        file: "lease/revoke.rs",
+        old: "        let _end = End(self);\n",
+        new: "        let end = End(self);\n        \
+              let _end = if crate::planted::is(crate::planted::Bug::EndedBeforeTold) { drop(end); None } else { Some(end) };\n",
+    },
+    Change {
+        file: "lease/table.rs",
+        old: "find(|asked| asked.id == id && asked.generation == generation);\n",
+        new: "find(|asked| asked.id == id && (asked.generation == generation\n            \
+              || crate::planted::is(crate::planted::Bug::LateAnswerCounts)));\n",
+    },
+    Change {
+        file: "lease/table.rs",
+        old: "        self.asked.extend(held.iter()",
+        new: "        if crate::planted::is(crate::planted::Bug::OneQuestionEach) {\n            \
+              self.asked.retain(|asked| held.iter().all(|&(id, _)| id != asked.id));\n        }\n        \
+              self.asked.extend(held.iter()",
+    },
+    Change {
+        file: "lease/share.rs",
+        old: "        let told: Vec<_> = self.leases.table().told(self.gfns, |_| true).collect();\n",
+        new: "        let told: Vec<_> = self.leases.table().told(self.gfns, |_| true).collect();\n        \
+              if crate::planted::is(crate::planted::Bug::SharedToldLate) { self.leases.end(self.generation); }\n",
+    },
+    Change {
+        file: "lease/mapping.rs",
+        old: "        if table.is_converting(gfns) {\n",
+        new: "        if table.is_converting(gfns) && !crate::planted::is(crate::planted::Bug::MappedWhileRevoked) {\n",
+    },
+    Change {
+        file: "lease/mapping.rs",
+        old: "        self.leases.table().remove(self.id);\n        self.leases.changed.notify_all();\n",
+        new: "        self.leases.table().remove(self.id);\n        \
+              if !crate::planted::is(crate::planted::Bug::NotifyLost) { self.leases.changed.notify_all(); }\n",
+    },
 ];
 
 fn main() {
-    println!("cargo::rustc-check-cfg=cfg(feature, values(\"linux\", \"std\"))");
+    println!("cargo::rustc-check-cfg=cfg(feature, values(\"linux\"))");
     copy::copy("../../../host", BUGS);
 }

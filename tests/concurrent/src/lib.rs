@@ -1,4 +1,4 @@
-//! Tenure's EL2 on the hosted machine, and the provider's files, under many schedules.
+//! Tenure's EL2 on the hosted machine, the provider's files, and leases, under many schedules.
 //!
 //! | file | what it holds |
 //! |---|---|
@@ -8,6 +8,7 @@
 //! | `actors` | the operations whose pairs are explored |
 //! | `check` | what must hold when all are done |
 //! | [`gmem`] | the provider's files, with a world of their own |
+//! | [`lease`] | leases and the front, with a world of their own |
 //! | `arch`, `hyp` (crates) | the product's sources, copied, with each access to a table or record a primitive of the machine; the copy of `hyp` can be given one of some ordering bugs |
 
 mod access;
@@ -15,6 +16,7 @@ pub mod actors;
 mod check;
 pub mod gmem;
 pub mod hardware;
+pub mod lease;
 pub mod world;
 
 pub use actors::Op;

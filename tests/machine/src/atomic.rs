@@ -53,6 +53,12 @@ impl AtomicU64 {
         self.0.fetch_add(value, ordering)
     }
 
+    /// Subtracts from it and answers what it held.
+    pub fn fetch_sub(&self, value: u64, ordering: Ordering) -> u64 {
+        primitive(Kind::Exchange);
+        self.0.fetch_sub(value, ordering)
+    }
+
     /// Clears all bits but those of `mask` and answers what it held.
     pub fn fetch_and(&self, mask: u64, ordering: Ordering) -> u64 {
         primitive(Kind::Exchange);

@@ -41,6 +41,24 @@ pub enum Bug {
     FreedBeforeZap,
     /// Populate goes on with the binding it saw before it claimed the page.
     BindingNotComparedAgain,
+    /// An access looks for revocations first and is counted after.
+    AccessCountedLate,
+    /// The last access tells a revoker without making sure that it waits or has not looked yet.
+    NotifiedWithoutLock,
+    /// A mapping that goes away tells nobody.
+    NotifyLost,
+    /// A revocation lets others go on before its holders know how it ended.
+    EndedBeforeTold,
+    /// A holder's answer to any revocation counts for the one under way.
+    LateAnswerCounts,
+    /// A second revocation's question to a holder takes the place of the first one's.
+    OneQuestionEach,
+    /// Memory may be revoked again before holders know that it turned shared.
+    SharedToldLate,
+    /// A mapping is made although its memory is being revoked.
+    MappedWhileRevoked,
+    /// A holder that panics keeps those after it from being told.
+    PanicEndsTelling,
 }
 
 thread_local! {
