@@ -25,7 +25,7 @@ use std::sync::Barrier;
 use world::with_world;
 
 /// Rounds of each pair; in the second test, of each pair and point.
-const ROUNDS: u64 = if cfg!(debug_assertions) { 100 } else { 2_000 };
+const ROUNDS: u64 = if cfg!(debug_assertions) { 100 } else { 1_000 };
 
 /// One pair beside the device, many times.
 fn rounds(count: u64, both: [Op; 2], dies: Option<Point>) {
