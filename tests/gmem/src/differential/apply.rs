@@ -1,10 +1,10 @@
 //! An operation on one side, and what it answered.
 
 use super::op::{Op, Slot, SlotFile};
-use super::world::{Child, File, Mapping, Vm, World};
+use super::world::{Bound, Child, File, Mapping, Vm, World};
 use crate::Target;
-use crate::target::{Answer, Called, Fault, FileId, GuestPath, ProcessId, Stop, VmId};
-use std::collections::BTreeMap;
+use crate::target::{Answer, Called, Fault, FileId, ProcessId, Stop, VmId};
+use std::collections::{BTreeMap, BTreeSet};
 use tenure_abi::gmem::hypercall::MAP_GPA_RANGE;
 use tenure_abi::gmem::{
     Capability, CreateGuestMemfd, EnableCapability, MemoryAttributes2, PreFaultMemory, RegionFlags,
@@ -94,8 +94,8 @@ fn try_apply(target: &mut dyn Target, world: &mut World, op: &Op) -> Option<Seen
         Op::Unmap(place) => {
             target.unmap(world.mappings[place].take()?.id);
             for shown in world.vms.iter_mut().flatten().flat_map(|vm| vm.slots.values_mut()) {
-                if *shown == Some(place) {
-                    *shown = None;
+                if shown.mapping == Some(place) {
+                    shown.mapping = None;
                 }
             }
             done(Ok(()))
@@ -138,9 +138,8 @@ fn try_apply(target: &mut dyn Target, world: &mut World, op: &Op) -> Option<Seen
             let region = region(target, world, vm, &slot)?;
             let answer = target.set_region2(vm, &region);
             if answer.is_ok() {
-                let vm = world.vms[place].as_mut()?;
-                vm.slots.insert(slot.number, slot.mapping);
-                vm.memory.insert(slot.number, (region.region.guest_phys_addr, region.region.memory_size));
+                let bound = Bound { mapping: slot.mapping, gpa: slot.gpa, bytes: slot.bytes };
+                world.vms[place].as_mut()?.slots.insert(slot.number, bound);
             }
             done(answer)
         }
@@ -149,13 +148,18 @@ fn try_apply(target: &mut dyn Target, world: &mut World, op: &Op) -> Option<Seen
             let region = UserspaceMemoryRegion2 { region, ..Default::default() };
             let answer = target.set_region2(vm(world, place)?, &region);
             if answer.is_ok() {
-                let vm = world.vms[place].as_mut()?;
-                vm.slots.remove(&number);
-                vm.memory.remove(&number);
+                world.vms[place].as_mut()?.slots.remove(&number);
             }
             done(answer)
         }
-        Op::Attributes(place, attributes) => done(target.set_attributes(vm(world, place)?, &attributes)),
+        Op::Attributes(place, attributes) => {
+            let vm = vm(world, place)?;
+            let answer = target.set_attributes(vm, &attributes);
+            if answer.is_ok() {
+                world.vms[place].as_mut()?.set(&attributes);
+            }
+            done(answer)
+        }
         Op::Attributes2(place, attributes) => {
             let mut attributes = attributes;
             let answer = target.set_attributes2(file(world, place)?, Some(&mut attributes));
@@ -163,21 +167,17 @@ fn try_apply(target: &mut dyn Target, world: &mut World, op: &Op) -> Option<Seen
         }
         Op::Prefault(place, range) => {
             let mut range = range;
-            let malformed = range.flags != 0 || range.size == 0 || (range.gpa | range.size) % 0x1000 != 0;
-            if !malformed && !world.vms[place].as_ref()?.has_memory(range.gpa, range.size) && remembers(target) {
-                return None;
-            }
-            let answer = target.prefault(vm(world, place)?, &mut range);
+            let vm = world.vms[place].as_ref().filter(|vm| vm.may_touch(range.gpa, range.size))?;
+            let answer = target.prefault(vm.id, &mut range);
             Seen::Prefault(answer, range)
         }
-        Op::GuestLoad(place, gpa) | Op::GuestStore(place, gpa, _)
-            if remembers(target) && !world.vms[place].as_ref()?.has_memory(gpa, 1) =>
-        {
-            return None;
+        Op::GuestLoad(place, gpa) => {
+            let vm = world.vms[place].as_ref().filter(|vm| vm.may_touch(gpa, 1))?;
+            Seen::Guest(target.guest_load(vm.id, gpa))
         }
-        Op::GuestLoad(place, gpa) => Seen::Guest(target.guest_load(vm(world, place)?, gpa)),
         Op::GuestStore(place, gpa, value) => {
-            Seen::Guest(target.guest_store(vm(world, place)?, gpa, value).map(|()| value))
+            let vm = world.vms[place].as_ref().filter(|vm| vm.may_touch(gpa, 1))?;
+            Seen::Guest(target.guest_store(vm.id, gpa, value).map(|()| value))
         }
         Op::Hypercall(place, number, arguments, reply) => {
             Seen::Called(target.hypercall(vm(world, place)?, number, arguments, reply))
@@ -187,20 +187,11 @@ fn try_apply(target: &mut dyn Target, world: &mut World, op: &Op) -> Option<Seen
 
 fn create_vm(target: &mut dyn Target, world: &mut World, place: usize, kind: VmType) -> Seen {
     let answer = target.create_vm(kind);
-    world.vms[place] = answer.ok().map(|id| Vm { id, slots: BTreeMap::new(), memory: BTreeMap::new() });
+    world.vms[place] = answer.ok().map(|id| Vm { id, kind, slots: BTreeMap::new(), private: BTreeSet::new() });
     match answer {
         Ok(vm) => done(target.enable(vm, &EnableCapability::new(Capability::EXIT_HYPERCALL, 1 << MAP_GPA_RANGE))),
         refused => done(refused),
     }
-}
-
-/// Whether the guest's page tables remember where they met no memory: then it touches only what has a slot.
-///
-/// Seen on Linux 7.3.4: KVM notes such a page in the guest's page tables and asks nobody again until slots change, and
-/// takes the next access after that for one to shared memory, whatever the attribute says by then. Files have no part in it; that
-/// a page without a slot is no memory, or a memory fault, is for the rows to show.
-pub(super) fn remembers(target: &dyn Target) -> bool {
-    target.machine().guest == GuestPath::Paged
 }
 
 fn create_file(target: &mut dyn Target, world: &mut World, place: usize, vm: VmId, create: &CreateGuestMemfd) -> Seen {

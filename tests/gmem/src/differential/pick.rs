@@ -9,14 +9,14 @@ use super::pairs::Pairs;
 use super::rng::Rng;
 use super::world::{SLOTS, World, free, held};
 use crate::target::{FileCall, MapKind, MemoryCall};
-use tenure_abi::gmem::CreateGuestMemfd;
+use tenure_abi::gmem::{CreateGuestMemfd, VmType};
 
 /// Where guests have their memory, and how many pages of it are looked at.
 pub(super) const GPA: u64 = 0x1000_0000;
 pub(super) const WINDOW: u64 = 16;
 /// Pages of a file at most.
 const PAGES: u64 = 8;
-const PAGE: u64 = 0x1000;
+pub(super) const PAGE: u64 = 0x1000;
 
 /// Chooses.
 pub(super) struct Picker<'a> {
@@ -29,15 +29,16 @@ pub(super) struct Picker<'a> {
 const fn weight(kind: Kind) -> u64 {
     match kind {
         Kind::CloseVm | Kind::End | Kind::Fork | Kind::CreateVm => 1,
-        Kind::CloseFile | Kind::Unmap | Kind::Unbind | Kind::Dup | Kind::Truncate | Kind::FileCall | Kind::Check => 3,
+        Kind::CloseFile | Kind::Unmap | Kind::Unpin => 2,
+        Kind::Unbind | Kind::Dup | Kind::Truncate | Kind::FileCall | Kind::Check => 3,
         Kind::GuestLoad | Kind::GuestStore | Kind::Load | Kind::Store | Kind::Attributes | Kind::Attributes2 => 16,
         _ => 8,
     }
 }
 
-/// One operation in five is of the kind that has followed the last one least often.
+/// Three operations in ten are of the kind that has followed the last one least often.
 pub(super) fn next(rng: &mut Rng, limits: &Limits, world: &World, pairs: &Pairs) -> Op {
-    let rarest = rng.percent(20);
+    let rarest = rng.percent(30);
     let kinds = if rarest { pairs.rarest_first() } else { pairs.kinds().to_vec() };
     let mut picker = Picker { rng, limits, world };
     if rarest && let Some(op) = kinds.iter().find_map(|kind| picker.of(*kind)) {
@@ -64,7 +65,8 @@ impl Picker<'_> {
             Kind::CloseVm => Op::CloseVm(self.held(&self.world.vms)?),
             Kind::Check => Op::Check(self.held(&self.world.vms)?, self.capability()),
             Kind::CreateFile => {
-                Op::CreateFile(self.free(&self.world.files)?, self.held(&self.world.vms)?, self.creation())
+                let (place, vm) = (self.free(&self.world.files)?, self.held(&self.world.vms)?);
+                Op::CreateFile(place, vm, self.creation(vm))
             }
             Kind::CloseFile => Op::CloseFile(self.held(&self.world.files)?),
             Kind::Dup => Op::Dup(self.free(&self.world.files)?, self.held(&self.world.files)?),
@@ -99,7 +101,7 @@ impl Picker<'_> {
                 Op::Resident(place, at)
             }
             Kind::Pin => {
-                let (place, at) = self.file_page()?;
+                let (place, at) = self.page()?;
                 Op::Pin(self.free(&self.world.pins)?, place, at)
             }
             Kind::Unpin => Op::Unpin(self.held(&self.world.pins)?),
@@ -109,9 +111,18 @@ impl Picker<'_> {
             Kind::Unbind => Op::Unbind(self.held(&self.world.vms)?, self.rng.below(SLOTS.into()) as u32 + 1),
             Kind::Attributes => Op::Attributes(self.held(&self.world.vms)?, self.attributes()),
             Kind::Attributes2 => self.attributes2()?,
-            Kind::Prefault => Op::Prefault(self.held(&self.world.vms)?, self.prefault()),
-            Kind::GuestLoad => Op::GuestLoad(self.held(&self.world.vms)?, self.gpa()),
-            Kind::GuestStore => Op::GuestStore(self.held(&self.world.vms)?, self.gpa(), self.byte()),
+            Kind::Prefault => {
+                let (place, range) = (self.held(&self.world.vms)?, self.prefault());
+                self.may_touch(place, range.gpa, range.size).then_some(Op::Prefault(place, range))?
+            }
+            Kind::GuestLoad => {
+                let (place, gpa) = (self.held(&self.world.vms)?, self.gpa());
+                self.may_touch(place, gpa, 1).then_some(Op::GuestLoad(place, gpa))?
+            }
+            Kind::GuestStore => {
+                let (place, gpa) = (self.held(&self.world.vms)?, self.gpa());
+                self.may_touch(place, gpa, 1).then_some(Op::GuestStore(place, gpa, self.byte()))?
+            }
             Kind::Hypercall => self.hypercall()?,
         })
     }
@@ -128,6 +139,10 @@ impl Picker<'_> {
 
     fn byte(&mut self) -> u8 {
         self.rng.below(256) as u8
+    }
+
+    fn may_touch(&self, vm: Place, gpa: u64, bytes: u64) -> bool {
+        self.world.vms[vm].as_ref().is_some_and(|vm| vm.may_touch(gpa, bytes))
     }
 
     /// Bytes of a few whole pages.
@@ -149,13 +164,18 @@ impl Picker<'_> {
         if self.rng.percent(5) { 6 } else { self.rng.one_of(&self.limits.vms) }
     }
 
-    fn creation(&mut self) -> CreateGuestMemfd {
+    fn creation(&mut self, vm: Place) -> CreateGuestMemfd {
         let size = if self.rng.percent(15) {
             self.rng.one_of(&[0, 1, 0xfff, 0x1001, 1 << 48, 1 << 62, 1 << 63, !0xfff, u64::MAX])
         } else {
             self.pages()
         };
-        let flags = self.rng.one_of(&[3, 3, 3, 1, 1, 0, 0, 2, 4, 1 << 63]);
+        let plain = self.world.vms[vm].as_ref().is_some_and(|vm| vm.kind == VmType::DEFAULT);
+        let flags = match self.rng.below(10) {
+            0 => self.rng.one_of(&[2, 3, 4, 1 << 63]),
+            _ if plain => self.rng.one_of(&[3, 3, 3, 1, 0]),
+            _ => self.rng.one_of(&[1, 0]),
+        };
         let reserved = u64::from(self.rng.percent(10));
         CreateGuestMemfd { size, flags, reserved: [0, reserved, 0, 0, 0, 0] }
     }
@@ -179,11 +199,16 @@ impl Picker<'_> {
         Some((place, child.filter(has), at))
     }
 
+    /// A page of a mapping.
+    fn page(&mut self) -> Option<(Place, u64)> {
+        let place = self.held(&self.world.mappings)?;
+        let mapping = self.world.mappings[place]?;
+        Some((place, self.rng.below((mapping.bytes / PAGE).min(PAGES)) * PAGE))
+    }
+
     /// A page of a mapping of a file.
     fn file_page(&mut self) -> Option<(Place, u64)> {
-        let place = self.held(&self.world.mappings)?;
-        let mapping = self.world.mappings[place].filter(|mapping| mapping.file.is_some())?;
-        Some((place, self.rng.below((mapping.bytes / PAGE).min(PAGES)) * PAGE))
+        self.page().filter(|(place, _)| self.world.mappings[*place].is_some_and(|mapping| mapping.file.is_some()))
     }
 
     fn memory_call(&mut self) -> MemoryCall {

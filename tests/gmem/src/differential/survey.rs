@@ -1,14 +1,13 @@
 //! Everything that can be seen of one side: bytes through every mapping and every guest, and frames.
 
-use super::apply::{Seen, remembers};
+use super::apply::Seen;
 use super::op::Place;
-use super::pick::{GPA, WINDOW};
+use super::pick::{GPA, PAGE, WINDOW};
 use super::world::{World, held};
 use crate::Target;
 use crate::target::ProcessId;
 use std::collections::BTreeMap;
 
-const PAGE: u64 = 0x1000;
 /// At most so many pages of a mapping are looked at: files here are small, mappings may be larger.
 const PAGES: u64 = 8;
 
@@ -47,11 +46,8 @@ pub(super) fn survey(target: &mut dyn Target, world: &World, look: Look) -> Vec<
     }
     for place in held(&world.vms) {
         let Some(vm) = &world.vms[place] else { continue };
-        for page in 0..WINDOW {
-            let gpa = GPA + page * PAGE;
-            if vm.has_memory(gpa, 1) || !remembers(target) {
-                seen.push((Spot::Guest(place, gpa), Seen::Guest(target.guest_load(vm.id, gpa))));
-            }
+        for gpa in (0..WINDOW).map(|page| GPA + page * PAGE).filter(|gpa| vm.may_touch(*gpa, 1)) {
+            seen.push((Spot::Guest(place, gpa), Seen::Guest(target.guest_load(vm.id, gpa))));
         }
     }
     seen

@@ -1,8 +1,10 @@
 //! What one side has open, by the places that operations name.
 
 use super::op::Place;
+use super::pick::{GPA, PAGE, WINDOW};
 use crate::target::{FileId, MappingId, PinId, ProcessId, VmId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use tenure_abi::gmem::{MemoryAttributes, VmType};
 
 /// How many of each can be open at a time.
 pub(super) const VMS: usize = 3;
@@ -17,17 +19,52 @@ pub(super) const SLOTS: u32 = 4;
 #[derive(Clone, Debug)]
 pub(super) struct Vm {
     pub(super) id: VmId,
-    /// The mapping that each bound slot shows, by slot.
-    pub(super) slots: BTreeMap<u32, Option<Place>>,
-    /// Where the guest has memory: first byte and bytes, by slot.
-    pub(super) memory: BTreeMap<u32, (u64, u64)>,
+    pub(super) kind: VmType,
+    /// What is bound, by slot.
+    pub(super) slots: BTreeMap<u32, Bound>,
+    /// Pages whose attribute is private.
+    pub(super) private: BTreeSet<u64>,
+}
+
+/// A bound slot.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bound {
+    /// The mapping that it shows.
+    pub(super) mapping: Option<Place>,
+    pub(super) gpa: u64,
+    pub(super) bytes: u64,
 }
 
 impl Vm {
-    /// Whether the guest has memory at all of these addresses.
-    pub(super) fn has_memory(&self, first: u64, bytes: u64) -> bool {
-        let inside = |&(from, count): &(u64, u64)| first >= from && bytes <= count && first - from <= count - bytes;
-        self.memory.values().any(inside)
+    /// Attributes were set.
+    pub(super) fn set(&mut self, attributes: &MemoryAttributes) {
+        // Of the pages that guests touch; a range may be longer than anyone could list.
+        let end = attributes.address.saturating_add(attributes.size).min(GPA + 2 * WINDOW * PAGE);
+        for page in (attributes.address.max(GPA)..end).step_by(PAGE as usize) {
+            if attributes.attributes == 0 {
+                self.private.remove(&page)
+            } else {
+                self.private.insert(page)
+            };
+        }
+    }
+
+    /// Whether an access to these bytes can be compared.
+    ///
+    /// Where a guest's access or a pre-fault meets no memory, Linux 7.3.4 leaves a mark in the guest's tables, and takes
+    /// what meets the mark for a shared access. If the page is made private later, that access is no memory, or a memory
+    /// fault with flags 0, even where a slot has come to lie; without the mark it would be private. So on VMs with
+    /// private memory nobody touches a shared page without a slot.
+    pub(super) fn may_touch(&self, gpa: u64, bytes: u64) -> bool {
+        let malformed = bytes == 0 || gpa.checked_add(bytes).is_none();
+        let slot = |page: u64| self.slots.values().any(|slot| (slot.gpa..slot.gpa + slot.bytes).contains(&page));
+        let first = gpa & !(PAGE - 1);
+        self.kind == VmType::DEFAULT
+            || malformed
+            || (first..gpa + bytes)
+                .step_by(PAGE as usize)
+                .take(64)
+                .all(|page| slot(page) || self.private.contains(&page))
     }
 }
 
@@ -82,7 +119,7 @@ impl World {
 
     /// Whether a slot of some VM shows the mapping at this place.
     pub(super) fn is_bound(&self, mapping: Place) -> bool {
-        self.vms.iter().flatten().any(|vm| vm.slots.values().any(|shown| *shown == Some(mapping)))
+        self.vms.iter().flatten().any(|vm| vm.slots.values().any(|shown| shown.mapping == Some(mapping)))
     }
 }
 
