@@ -15,7 +15,7 @@ pub enum Personality {
     V6_11,
     /// Linux 6.18: files can be mapped, and can start shared.
     V6_18,
-    /// Linux 7.3.
+    /// Linux 7.3, and 7.2 as a running 7.2.11 answers.
     V7_3,
     /// The series as of its RFC v5: conversion in place, with content modes.
     RfcV5,
@@ -124,7 +124,7 @@ impl Personality {
             (0..=5, _) | (6, 0..=7) => None,
             (6, 8..=10) => Some(Self::V6_8),
             (6, 11..=17) => Some(Self::V6_11),
-            (6, _) | (7, 0..=2) => Some(Self::V6_18),
+            (6, _) | (7, 0..=1) => Some(Self::V6_18),
             _ => Some(Self::V7_3),
         }
     }
@@ -158,7 +158,7 @@ mod tests {
         );
         assert_eq!(
             (of(7, 2), of(7, 3), of(8, 0)),
-            (Some(Personality::V6_18), Some(Personality::V7_3), Some(Personality::V7_3))
+            (Some(Personality::V7_3), Some(Personality::V7_3), Some(Personality::V7_3))
         );
     }
 
