@@ -8,11 +8,13 @@
 //! | two threads on regions far apart, and 2 MiB apart | one thread |
 //! | the visibility store, file uniform | an interval map that joins neighbours |
 //! | the interval map, 4,096 fragments | the visibility store |
+//! | taking and dropping the lease of one page | a bare compare-and-swap |
 //!
-//! `sizes` as the argument prints what repeats exactly instead: the bytes that the store takes.
+//! `sizes` as the argument prints what repeats exactly instead: the bytes that the store takes; `access` the cost of a lease.
 //!
 //! The comparators are compiled for the baseline instruction set, like everything here.
 
+mod access;
 mod comparators;
 mod conversion;
 mod interval;
@@ -50,6 +52,7 @@ fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("sizes") => visibility::sizes(),
         Some("conversion") => conversion::times(),
+        Some("access") => access::times(),
         _ => times(),
     }
     println!("TENURE end");

@@ -34,6 +34,7 @@ pub(crate) fn measure(workspace: &Workspace, setup: &Setup) -> Vec<Reading> {
     });
     readings.extend(size::readings(workspace, setup));
     readings.extend(hosted(workspace, "sizes", &["gmem.store_bytes"]));
+    readings.extend(hosted(workspace, "access", &["gmem.access"]));
     readings
 }
 
