@@ -78,7 +78,7 @@ fn live(system: &System) -> u64 {
 #[test]
 fn a_block_missing_at_any_point_refuses_the_call_and_changes_nothing() {
     let mut points = 0;
-    for n in 0.. {
+    for n in (0..).step_by(if cfg!(miri) { 9 } else { 1 }) {
         let system = System::new();
         system.pool.fail(Some(n));
         let refused = live(&system);

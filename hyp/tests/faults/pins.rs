@@ -28,8 +28,10 @@ const WRONG: [(Spoil, Error); 3] = [
 
 #[test]
 fn a_pin_refused_at_any_page_pins_none() {
-    for (spoil, error) in WRONG {
-        for at in FIRST..FIRST + PAGES {
+    // Every counter that has to be filled is 65,535 calls: too many for an interpreter.
+    let (kinds, every) = if cfg!(miri) { (2, 4) } else { (WRONG.len(), 1) };
+    for (spoil, error) in WRONG.into_iter().take(kinds) {
+        for at in (FIRST..FIRST + PAGES).step_by(every) {
             let rig = Rig::new(VmKind::Protected, 0);
             rig.el2.share_hyp(pfns(FIRST, PAGES)).unwrap();
             spoil(&rig, at);

@@ -90,7 +90,7 @@ fn transfer(
 }
 
 /// Where the pages are: in the middle of a region, at its start, at its end, all of it.
-const SHAPES: [(u64, u64); 4] = [(20, 4), (0, 4), (508, 4), (512, 512)];
+const SHAPES: &[(u64, u64)] = if cfg!(miri) { &[(508, 2)] } else { &[(20, 4), (0, 4), (508, 4), (512, 512)] };
 
 /// A system whose hardware agrees, before `op` on the pages; in a mixed region if `mixed`.
 fn before(op: Transition, first: u64, count: u64, mixed: bool) -> (System, Hardware) {
@@ -114,7 +114,7 @@ fn before(op: Transition, first: u64, count: u64, mixed: bool) -> (System, Hardw
 fn a_take_that_fails_anywhere_and_again_anywhere_loses_nothing() {
     let mut runs = 0;
     for op in [HostDonateGuest, ReclaimOwned, GuestRelinquish, ForceReclaim] {
-        for (at, count) in SHAPES {
+        for &(at, count) in SHAPES {
             let first = RAM + at;
             let points: Vec<u64> = match count {
                 512 => vec![0, 1, 511],
@@ -135,7 +135,7 @@ fn a_take_that_fails_anywhere_and_again_anywhere_loses_nothing() {
             }
         }
     }
-    assert!(runs > 900, "{runs}");
+    assert!(runs > if cfg!(miri) { 20 } else { 900 }, "{runs}");
 }
 
 fn run(system: &System, hw: &mut Hardware, op: Transition, first: u64, count: u64, failures: [(u64, Failure); 2]) {

@@ -66,7 +66,8 @@ fn what_is_not_memory_goes_to_nobody() {
 /// RS-11: a range may end exactly where memory ends, aligned or not.
 #[test]
 fn a_range_may_end_where_memory_does() {
-    for pages in [512, 612, 1024] {
+    const LENGTHS: &[u64] = if cfg!(miri) { &[612] } else { &[512, 612, 1024] };
+    for &pages in LENGTHS {
         for op in GIVEN {
             for count in [1, 3, 100] {
                 let t = Raw::new(&[pfns(0x40000, pages)]);

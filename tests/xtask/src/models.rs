@@ -53,10 +53,12 @@ const MIRI: [(&str, &[&str]); 3] = [
     ("arch", &["-p", "tenure-arch", "--lib", "--", "--skip", "stage2"]),
     ("hyp", &["-p", "tenure-hyp", "--lib", "--", "tracker::lock", "tracker::entry", "tracker::cells"]),
 ];
-const MIRI_LONG: [(&str, &[&str]); 3] = [
+const MIRI_LONG: [(&str, &[&str]); 5] = [
     ("arch_stage2", &["-p", "tenure-arch", "--lib", "stage2"]),
     ("hyp_tracker", &["-p", "tenure-hyp", "--lib"]),
     ("hyp_el2", &["-p", "tenure-hyp", "--features", "el2", "--test", "el2"]),
+    ("hyp_regressions", &["-p", "tenure-hyp", "--features", "el2", "--test", "regressions"]),
+    ("hyp_faults", &["-p", "tenure-hyp", "--features", "el2", "--test", "faults"]),
 ];
 
 /// The unsafe code under Miri, if there is a nightly toolchain that has it.

@@ -18,7 +18,7 @@ pub(super) fn pfns(first: u64, count: u64) -> FrameRange<Pfn> {
 }
 
 /// Blocks of a tracker; under Miri, as far as RAM goes in any test.
-const BLOCKS: usize = if cfg!(miri) { 513 } else { 1024 };
+const BLOCKS: usize = if cfg!(miri) { 514 } else { 1024 };
 /// Of how many pages one is in a snapshot.
 const EVERY: usize = if cfg!(miri) { 37 } else { 1 };
 

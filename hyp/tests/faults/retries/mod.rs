@@ -145,11 +145,15 @@ fn live(case: &Case, other: Other, at: &[u64]) -> Ended {
     Ended { entries, leaves, acted: meanwhile.acted.load(Relaxed), retries }
 }
 
+/// An interpreter takes one case in so many, and one step of it in so many.
+const EVERY: usize = if cfg!(miri) { 6 } else { 1 };
+const STRIDE: usize = if cfg!(miri) { 41 } else { 1 };
+
 #[test]
 fn another_cpu_at_any_step_of_any_call_changes_no_end() {
     let long = std::env::var_os("TENURE_LONG").is_some();
     let (mut runs, mut retries) = (0, 0);
-    for case in &CASES {
+    for case in CASES.iter().step_by(EVERY) {
         let undisturbed = live(case, Other::Faults, &[]);
         assert_eq!(undisturbed.retries, 0);
         for other in others() {
@@ -160,7 +164,7 @@ fn another_cpu_at_any_step_of_any_call_changes_no_end() {
                 (runs, retries) = (runs + 1, retries + ended.retries);
                 ended.acted as usize == at.len()
             };
-            for first in 0..1000 {
+            for first in (0..1000).step_by(STRIDE) {
                 if !end(&[first]) {
                     break;
                 }
@@ -171,5 +175,5 @@ fn another_cpu_at_any_step_of_any_call_changes_no_end() {
         }
     }
     // That the other CPU was in the way at all.
-    assert!(runs > 300 && retries > 50, "{runs} runs, {retries} calls came back");
+    assert!(cfg!(miri) || runs > 300 && retries > 50, "{runs} runs, {retries} calls came back");
 }
