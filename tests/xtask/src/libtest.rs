@@ -1,6 +1,7 @@
 //! Reads what `cargo test` prints: which binary runs, each test's verdict, and what a failed one said.
 //!
-//! The machine-readable format of libtest is not stable, the lines for people have been for ten years.
+//! The machine-readable format of libtest is not stable, the lines for people have been for ten years. Programs whose tests can
+//! be skipped at run time print much the same, with names padded and the reason in brackets.
 
 use crate::report::{Case, Verdict};
 
@@ -34,9 +35,9 @@ pub(crate) fn parse(lines: &[String]) -> Parsed {
         } else if text.starts_with("test result: ") {
             parsed.close(&mut block);
             binary.running = false;
-        } else if let Some(test) = text.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" stdout ----")) {
+        } else if let Some(name) = text.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" ----")) {
             parsed.close(&mut block);
-            block = Some((binary.case(test), Vec::new()));
+            block = Some((binary.case(name.strip_suffix(" stdout").unwrap_or(name)), Vec::new()));
         } else if let Some((_, said)) = &mut block {
             said.push(text.to_owned());
         } else if let Some((test, verdict)) = result(text) {
@@ -89,11 +90,12 @@ fn started(line: &str) -> Option<String> {
     Some(file.rsplit_once('-').map_or(file, |(name, _hash)| name).to_owned())
 }
 
-/// `test path::name ... ok`, also with ` - should panic` and with a reason after `ignored`.
+/// `test path::name ... ok`, also with ` - should panic` and with a reason after `ignored`, `, why` or ` (why)`.
 fn result(line: &str) -> Option<(&str, Verdict)> {
     let (test, outcome) = line.strip_prefix("test ")?.rsplit_once(" ... ")?;
-    let test = test.split(" - should panic").next().unwrap_or(test);
-    let verdict = match outcome.split_once(", ").map_or((outcome, ""), |(word, why)| (word, why)) {
+    let test = test.split(" - should panic").next().unwrap_or(test).trim_end();
+    let in_brackets = || outcome.strip_suffix(')')?.split_once(" (");
+    let verdict = match in_brackets().or_else(|| outcome.split_once(", ")).unwrap_or((outcome, "")) {
         ("ok", _) => Verdict::Pass,
         ("FAILED", _) => Verdict::Fail("it said nothing".into()),
         ("ignored", "") => Verdict::Skip("marked as ignored without a reason".into()),
@@ -164,6 +166,35 @@ test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
         let seen = "thread 'frame::tests::wraps' panicked at abi/src/frame.rs:3:4:\nassertion failed";
         assert_eq!(cases[1].verdict, Verdict::Fail(seen.into()));
         assert_eq!(cases[2].verdict, Verdict::Skip("needs an hour".into()));
+    }
+
+    const AT_RUN_TIME: &str = "\
+     Running tests/kvm/main.rs (target/debug/deps/kvm-35ab)
+
+running 3 tests
+test one                       ... ok
+test another_with_a_longer_name ... ignored (open /dev/kvm: EACCES, or none)
+test third                     ... FAILED
+
+failures:
+
+---- third ----
+test panicked: it was 3
+
+failures:
+    third
+
+test result: FAILED. 1 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s
+";
+
+    #[test]
+    fn a_program_that_skips_at_run_time_is_read_too() {
+        let expected = [
+            Case::pass("kvm::one"),
+            Case::skip("kvm::another_with_a_longer_name", "open /dev/kvm: EACCES, or none"),
+            Case::fail("kvm::third", "test panicked: it was 3"),
+        ];
+        assert_eq!(parse(&lines(AT_RUN_TIME)).cases, expected);
     }
 
     #[test]
