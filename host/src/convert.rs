@@ -255,6 +255,33 @@ impl<B: Backing, L: Revoker> Front<B, L> {
         Ok(())
     }
 
+    /// Whether all of `gfns` is `visibility`. Without a lease on them it may be otherwise by the time this returns.
+    ///
+    /// # Errors
+    /// The first frame that nothing backs, with [`Error::NotFound`], or that is the opposite, with [`Error::Denied`].
+    pub fn check(&self, gfns: FrameRange<Gfn>, visibility: Visibility) -> Result<(), (Gfn, Error)> {
+        let is = |stretch: &Stretch<B::File>, pages| {
+            stretch.prefix(pages).is_some_and(|stretch| self.backing.is(&stretch, visibility))
+        };
+        let checked = self.each_stretch(gfns, |stretch| {
+            let (mut so, mut not) = (0, stretch.gfns.count());
+            if is(stretch, not) {
+                return Ok(());
+            }
+            // All of the first `so` pages are so, not all of the first `not`.
+            while not - so > 1 {
+                let half = so + (not - so) / 2;
+                match is(stretch, half) {
+                    true => so = half,
+                    false => not = half,
+                }
+            }
+            let at = stretch.gfns.first().checked_add(so).unwrap_or(stretch.gfns.first());
+            Err((at, Error::Denied))
+        });
+        checked.map_err(|stopped| (stopped.at, stopped.error))
+    }
+
     /// Calls `each` with every stretch of `gfns`, in order.
     fn each_stretch(
         &self,

@@ -8,6 +8,7 @@
 //! | `lease` (feature `std`) | who uses guest memory on the host's side, and how they let go |
 //! | [`platform`] | who enforces ownership, and the contract with it |
 //! | `linux` (feature `linux`) | a client for Linux's KVM: VMs, guest memory files, vCPUs, exits |
+//! | `vm_memory` (feature `vm-memory`) | guest memory for the crate `vm-memory`, where a private page is an error |
 #![no_std]
 
 #[cfg(any(test, feature = "std"))]
@@ -22,3 +23,6 @@ pub mod platform;
 
 #[cfg(all(feature = "linux", target_os = "linux"))]
 pub mod linux;
+
+#[cfg(all(feature = "vm-memory", target_os = "linux"))]
+pub mod vm_memory;

@@ -89,6 +89,14 @@ impl GuestMemory {
         self.start.as_ptr().expose_provenance() as u64
     }
 
+    /// The guest memory file behind it, and the byte of it that the memory begins with; `None` for memory of another kind.
+    pub fn file(&self) -> Option<(&Arc<GuestFile>, u64)> {
+        match &self.backing {
+            Backing::File(file, offset) => Some((file, *offset)),
+            Backing::Anonymous | Backing::Memfd => None,
+        }
+    }
+
     /// The slot `region`, with the guest memory file behind this memory if there is one.
     pub(super) fn backing(&self, mut region: UserspaceMemoryRegion) -> UserspaceMemoryRegion2 {
         let mut slot = UserspaceMemoryRegion2::default();

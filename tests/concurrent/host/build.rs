@@ -135,6 +135,6 @@ const BUGS: &[Change] = &[
 ];
 
 fn main() {
-    println!("cargo::rustc-check-cfg=cfg(feature, values(\"linux\"))");
+    println!("cargo::rustc-check-cfg=cfg(feature, values(\"linux\", \"vm-memory\"))");
     copy::copy("../../../host", BUGS);
 }

@@ -13,6 +13,8 @@ use crate::workspace::Workspace;
 /// The crates with the features that need no `std`.
 const CRATES: [(&str, &[&str]); 4] = [("abi", ALL), ("arch", ALL), ("hyp", ALL), ("host", &[])];
 const ALL: &[&str] = &["--all-features"];
+/// The features of `host` that need `std`, each on its own.
+const HOSTED: [&str; 3] = ["std", "linux", "vm-memory"];
 /// The library that links all of them with nothing else.
 pub(crate) const STATIC_LIBRARY: &str = "tests/staticlib/Cargo.toml";
 
@@ -20,12 +22,16 @@ pub(crate) const STATIC_LIBRARY: &str = "tests/staticlib/Cargo.toml";
 const TARGETS: [(&str, &str, Need); 2] =
     [("bare_x86_64", BARE_X86, Need::BareX86), ("bare_aarch64_softfloat", SOFT_FLOAT, Need::SoftFloat)];
 
-/// One case for each crate and target, one for each link without an allocator.
+/// One case for each crate and target, one for each feature that needs `std`, one for each link without an allocator.
 pub(crate) fn all(workspace: &Workspace, setup: &Setup, step: &Step) -> Vec<Case> {
     let mut cases = Vec::new();
     for (name, _) in CRATES {
         let package = format!("tenure-{name}");
         cases.push(build(workspace, step, format!("{name}_builds_for_the_host"), &["-p", &package]));
+    }
+    for feature in HOSTED {
+        let name = format!("host_with_{}_builds_for_the_host", feature.replace('-', "_"));
+        cases.push(build(workspace, step, name, &["-p", "tenure-host", "--features", feature]));
     }
     for (place, target, need) in TARGETS {
         if let Some(reason) = setup.lacks(&[need]) {
