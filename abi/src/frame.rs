@@ -72,6 +72,7 @@ macro_rules! frame_number {
             ///
             /// # Errors
             /// [`Error::Invalid`] if it lies beyond a 52-bit address.
+            #[inline]
             pub const fn new(number: u64) -> Result<Self, Error> {
                 if number >= AddressWidth::MAX.frames() {
                     return Err(Error::Invalid);
@@ -83,6 +84,7 @@ macro_rules! frame_number {
             ///
             /// # Errors
             /// [`Error::Invalid`] if it is not a multiple of 4 KiB or has more than 52 bits.
+            #[inline]
             pub const fn from_address(address: u64) -> Result<Self, Error> {
                 if address & (PAGE_SIZE - 1) != 0 {
                     return Err(Error::Invalid);
@@ -91,16 +93,19 @@ macro_rules! frame_number {
             }
 
             /// The number.
+            #[inline]
             pub const fn number(self) -> u64 {
                 self.0
             }
 
             /// The byte address of the frame's first byte.
+            #[inline]
             pub const fn address(self) -> u64 {
                 self.0 << PAGE_SHIFT
             }
 
             /// The frame `pages` further on, if it is still a frame.
+            #[inline]
             pub const fn checked_add(self, pages: u64) -> Option<Self> {
                 match self.0.checked_add(pages) {
                     Some(n) if n < AddressWidth::MAX.frames() => Some(Self(n)),
@@ -110,12 +115,15 @@ macro_rules! frame_number {
         }
 
         impl Frame for $name {
+            #[inline]
             fn new(number: u64) -> Result<Self, Error> {
                 Self::new(number)
             }
+            #[inline]
             fn number(self) -> u64 {
                 self.0
             }
+            #[inline]
             fn checked_add(self, pages: u64) -> Option<Self> {
                 self.checked_add(pages)
             }
@@ -174,6 +182,7 @@ impl<F: Frame> FrameRange<F> {
     ///
     /// # Errors
     /// [`Error::Invalid`] if it is empty, wraps, or ends beyond `width`.
+    #[inline]
     pub fn new(first: F, count: u64, width: AddressWidth) -> Result<Self, Error> {
         let end = first.number().checked_add(count).ok_or(Error::Invalid)?;
         if count == 0 || end > width.frames() {
@@ -183,6 +192,7 @@ impl<F: Frame> FrameRange<F> {
     }
 
     /// The range of one frame.
+    #[inline]
     pub fn single(frame: F) -> Self {
         Self { first: frame, count: 1 }
     }
@@ -191,6 +201,7 @@ impl<F: Frame> FrameRange<F> {
     ///
     /// # Errors
     /// [`Error::Invalid`] if either is not a multiple of 4 KiB, or as [`FrameRange::new`].
+    #[inline]
     pub fn from_bytes(address: u64, bytes: u64, width: AddressWidth) -> Result<Self, Error> {
         if (address | bytes) & (PAGE_SIZE - 1) != 0 {
             return Err(Error::Invalid);
@@ -199,26 +210,31 @@ impl<F: Frame> FrameRange<F> {
     }
 
     /// The first frame.
+    #[inline]
     pub fn first(self) -> F {
         self.first
     }
 
     /// How many frames: at least 1.
+    #[inline]
     pub fn count(self) -> u64 {
         self.count
     }
 
     /// One past the last frame number.
+    #[inline]
     pub fn end(self) -> u64 {
         self.first.number() + self.count
     }
 
     /// Whether `frame` lies inside.
+    #[inline]
     pub fn contains(self, frame: F) -> bool {
         self.first.number() <= frame.number() && frame.number() < self.end()
     }
 
     /// The first `pages` frames, or the whole range if it is shorter; `None` for 0.
+    #[inline]
     pub fn prefix(self, pages: u64) -> Option<Self> {
         match pages {
             0 => None,
@@ -227,6 +243,7 @@ impl<F: Frame> FrameRange<F> {
     }
 
     /// What remains after the first `pages` frames; `None` if nothing does.
+    #[inline]
     pub fn rest(self, pages: u64) -> Option<Self> {
         let count = self.count.checked_sub(pages).filter(|&n| n != 0)?;
         Some(Self { first: self.first.checked_add(pages)?, count })
@@ -246,22 +263,26 @@ impl Run {
     ///
     /// # Errors
     /// [`Error::Invalid`] if the guest side ends beyond `guest_width`.
+    #[inline]
     pub fn new(frames: FrameRange<Pfn>, gfn: Gfn, guest_width: AddressWidth, hw: PageSize) -> Result<Self, Error> {
         FrameRange::new(gfn, frames.count(), guest_width)?;
         Ok(Self { frames, gfn, hw })
     }
 
     /// The host frames.
+    #[inline]
     pub fn frames(self) -> FrameRange<Pfn> {
         self.frames
     }
 
     /// The guest frame of the first page; page `i` is seen at `gfn + i`.
+    #[inline]
     pub fn gfn(self) -> Gfn {
         self.gfn
     }
 
     /// The size of the hardware's entry that covers the run.
+    #[inline]
     pub fn hw(self) -> PageSize {
         self.hw
     }

@@ -30,7 +30,7 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
     /// # Errors
     /// The first failure; what lies behind the entry that failed was tried all the same.
     pub(super) fn assign(&self, piece: Piece, seen: Seen, op: Op, content: Content) -> Result<(), Fault> {
-        let mut ledger = Ledger::default();
+        let mut ledger = Ledger::EMPTY;
         let result = self.assign_noting(piece, seen, op, content, &mut ledger);
         self.settle_up(&mut ledger);
         result
@@ -49,49 +49,60 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
         let sizes = if matches!(op, Op::Populate(_)) { capabilities.populate_sizes } else { capabilities.sizes };
         let mut result = Ok(());
         let mut done = 0;
-        while let Some((run, pages)) = next_run(piece, seen, done, sizes) {
+        while done < piece.pages.count
+            && let Some((run, pages)) = next_run(piece, seen, done, sizes)
+        {
             let carry = |rest: Run, at: u64| self.platform.transfer(seen.guest, rest, op, ahead(content, done + at));
-            let stuck = self.drive(seen.guest, run, carry);
             let fate = Fate::given(seen.guest, run.hw(), op, content);
-            if stuck.is_none() {
+            let Some(stuck) = self.drive(seen.guest, run, carry) else {
                 self.enter(ledger, pages, fate);
                 done += pages.count;
                 continue;
-            }
+            };
             self.settle_up(ledger);
-            let part = self.part(pages, run.hw(), stuck.as_ref());
-            if let Some(good) = part.good {
-                self.note(good, |entry| fate.of(entry));
-            }
+            let why = stuck.why;
+            let part = self.part(pages, run.hw(), Some(&stuck));
             done = part.end - piece.pages.first;
-            let (Some(stuck), Some(failed)) = (stuck, part.failed) else { continue };
-            match stuck.here {
-                _ if !part.alone => self.withdraw(failed, stuck.why),
-                Here::AsBefore if op == Op::ToPrivate => {
-                    self.lock().counts.deferred += failed.count;
-                    if content == Content::Zero {
-                        // The zeroes that were promised come with the first use.
-                        self.note(failed, |entry| entry.without(Facts::INITIALISED));
-                    }
-                }
-                Here::AsBefore => {}
-                // Firmware's corrections to a page of the guest being built are for its maker to read.
-                Here::Rewritten if matches!(op, Op::Populate(_)) => {
-                    self.note(failed, |entry| entry.with(Facts::INITIALISED));
-                }
-                Here::Rewritten => {
-                    self.note(failed, |entry| entry.without(Facts::INITIALISED));
-                    self.lock().counts.rewritten += failed.count;
-                }
-                Here::Detached | Here::Unknown => self.withdraw(failed, stuck.why),
+            if self.given_in_part(&part, stuck, fate, op, content) {
+                result = result.and(Err(why));
             }
-            result = result.and(Err(stuck.why));
         }
         result
     }
 
+    /// What became of pages that were given only in part; whether one was not.
+    #[cold]
+    fn given_in_part(&self, part: &Part, stuck: Stuck, fate: Fate, op: Op, content: Content) -> bool {
+        if let Some(good) = part.good {
+            self.note(good, |entry| fate.of(entry));
+        }
+        let Some(failed) = part.failed else { return false };
+        match stuck.here {
+            _ if !part.alone => self.withdraw(failed, stuck.why),
+            Here::AsBefore if op == Op::ToPrivate => {
+                self.lock().counts.deferred += failed.count;
+                if content == Content::Zero {
+                    // The zeroes that were promised come with the first use.
+                    self.note(failed, |entry| entry.without(Facts::INITIALISED));
+                }
+            }
+            Here::AsBefore => {}
+            // Firmware's corrections to a page of the guest being built are for its maker to read.
+            Here::Rewritten if matches!(op, Op::Populate(_)) => {
+                self.note(failed, |entry| entry.with(Facts::INITIALISED));
+            }
+            Here::Rewritten => {
+                self.note(failed, |entry| entry.without(Facts::INITIALISED));
+                self.lock().counts.rewritten += failed.count;
+            }
+            Here::Detached | Here::Unknown => self.withdraw(failed, stuck.why),
+        }
+        true
+    }
+
     /// Takes the detached and fenced pages of `piece` from their guest; the caller settles the ledger up. What does not come is
     /// withdrawn.
+    #[inline]
     pub(super) fn unassign(&self, piece: Piece, seen: Seen, op: Op, content: Content, ledger: &mut Ledger) {
         let Some(entry) = piece.entry else { return };
         let mut done = 0;
@@ -99,25 +110,28 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
             let carry = |rest: Run, _| self.platform.transfer(seen.guest, rest, op, content);
             let stuck = self.drive(seen.guest, rest, carry);
             let pages = FilePages { first: piece.pages.first + done, count: rest.frames().count() };
-            if stuck.is_none() {
-                self.enter(ledger, pages, Fate::Taken);
-                return;
-            }
+            let Some(stuck) = stuck else { return self.enter(ledger, pages, Fate::TAKEN) };
             self.settle_up(ledger);
-            let part = self.part(pages, entry.hw(), stuck.as_ref());
-            if let Some(good) = part.good {
-                self.note(good, Entry::unassigned);
-            }
-            done = part.end - piece.pages.first;
-            if let (Some(stuck), Some(failed)) = (stuck, part.failed) {
-                self.withdraw(failed, stuck.why);
-            }
+            done = self.taken_in_part(pages, entry.hw(), &stuck) - piece.pages.first;
         }
+    }
+
+    /// What became of pages that were taken only in part; where to go on.
+    #[cold]
+    fn taken_in_part(&self, pages: FilePages, hw: PageSize, stuck: &Stuck) -> u64 {
+        let part = self.part(pages, hw, Some(stuck));
+        if let Some(good) = part.good {
+            self.note(good, Entry::unassigned);
+        }
+        if let Some(failed) = part.failed {
+            self.withdraw(failed, stuck.why);
+        }
+        part.end
     }
 
     /// Takes every piece that `which` picks, detached and fenced, from its guest; contents as the platform leaves them.
     pub(super) fn unassign_all(&self, pages: FilePages, which: impl Fn(&Piece) -> bool, op: Op) {
-        let mut ledger = Ledger::default();
+        let mut ledger = Ledger::EMPTY;
         let _: Result<(), ()> = self.each_piece(pages, |piece| {
             match piece.guest.filter(|_| which(&piece)) {
                 Some(seen) => self.unassign(piece, seen, op, Content::Leave, &mut ledger),
@@ -185,11 +199,24 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
     }
 
     /// Repeats `step` on what is left of `run` while that can help; where it came to a stop for good, if it did.
+    #[inline]
     fn drive(&self, guest: VmHandle, run: Run, step: impl Fn(Run, u64) -> Progress) -> Option<Stuck> {
-        let (mut done, mut attempt, mut stands) = (0, 0, Here::AsBefore);
+        let progress = step(run, 0);
+        if progress == Progress::Done { None } else { self.drive_on(guest, run, progress, step) }
+    }
+
+    /// The same after a first step that did not do it.
+    #[cold]
+    fn drive_on(
+        &self,
+        guest: VmHandle,
+        run: Run,
+        mut progress: Progress,
+        step: impl Fn(Run, u64) -> Progress,
+    ) -> Option<Stuck> {
+        let (mut rest, mut done, mut attempt, mut stands) = (run, 0, 0, Here::AsBefore);
         loop {
-            let rest = if done == 0 { run } else { later(run, done)? };
-            let Progress::Stopped { done: now, here, why } = step(rest, done) else { return None };
+            let Progress::Stopped { done: now, here, why } = progress else { return None };
             // A platform that claims to have done more than it was asked for has done all.
             done += now.min(rest.frames().count());
             if now != 0 {
@@ -214,6 +241,8 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
                 return Some(Stuck { done, here: stands, why });
             }
             attempt += 1;
+            rest = later(run, done)?;
+            progress = step(rest, done);
         }
     }
 
@@ -279,6 +308,7 @@ fn worse(before: Here, now: Here) -> Here {
 }
 
 /// The content of the pages from `done` on.
+#[inline]
 fn ahead(content: Content, done: u64) -> Content {
     match content {
         Content::From(pfn) => pfn.checked_add(done).map_or(Content::Zero, Content::From),
@@ -287,25 +317,29 @@ fn ahead(content: Content, done: u64) -> Content {
 }
 
 /// What is left of `run` after `done` pages.
+#[inline]
 fn later(run: Run, done: u64) -> Option<Run> {
     let gfn = run.gfn().checked_add(done)?;
     Run::new(run.frames().rest(done)?, gfn, AddressWidth::MAX, run.hw()).ok()
 }
 
 /// The pages of `piece` from `done` on as one run, whose entries have size `hw`.
+#[inline]
 fn rest_of(piece: Piece, seen: Seen, done: u64, hw: PageSize) -> Option<Run> {
     let frames = piece.frames()?.rest(done)?;
     Run::new(frames, seen.gfn.checked_add(done)?, AddressWidth::MAX, hw).ok()
 }
 
 /// The pages of `piece` from `done` on that take entries of one size: the largest that fits the first of them.
+#[inline]
 fn next_run(piece: Piece, seen: Seen, done: u64, sizes: Sizes) -> Option<(Run, FilePages)> {
+    if piece.pages.count == 1 {
+        let frames = FrameRange::single(piece.entry?.pfn());
+        let run = Run::new(frames, seen.gfn, AddressWidth::MAX, PageSize::Size4K).ok()?;
+        return Some((run, piece.pages));
+    }
     let frames = piece.frames()?.rest(done)?;
     let gfn = seen.gfn.checked_add(done)?;
-    if frames.count() == 1 {
-        let run = Run::new(frames, gfn, AddressWidth::MAX, PageSize::Size4K).ok()?;
-        return Some((run, FilePages::one(piece.pages.first + done)));
-    }
     let (pfn, left) = (frames.first().number(), frames.count());
     let fits = |size: PageSize| (pfn | gfn.number()).is_multiple_of(size.frames()) && left >= size.frames();
     let hw = SIZES.into_iter().find(|&size| sizes.has(size) && fits(size)).unwrap_or(PageSize::Size4K);

@@ -77,8 +77,12 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
         if !self.platform.reserves() {
             return Ok(());
         }
+        let op = match change.to {
+            Visibility::Private => Op::ToPrivate,
+            Visibility::Shared => Op::ToShared,
+        };
         self.each_piece(pages, |piece| {
-            let Some((seen, op)) = self.platform_work(&piece, change) else { return Ok(()) };
+            let Some(seen) = self.platform_work(&piece, change) else { return Ok(()) };
             let Some(run) = seen.run(&piece) else { return Ok(()) };
             let reserved = self.platform.reserve(seen.guest, run, op);
             reserved.map_err(|fault| at(piece.pages.first)(fault.kind))
@@ -178,60 +182,91 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
             ContentMode::Zero => Content::Zero,
             ContentMode::Preserve => Content::InPlace,
         };
+        match change.to {
+            Visibility::Private => self.give(pages, change, content),
+            Visibility::Shared => self.take(pages, change, content),
+        }
+    }
+
+    /// To the guest.
+    fn give(&self, pages: FilePages, change: Change, content: Content) {
         let per_page = change.rule == Rule::PerPage;
-        let scramble = |piece: &Piece| {
-            if let Some(frames) = piece.frames().filter(|_| per_page && content == Content::Leave && piece.workable()) {
-                self.env.scramble(frames);
-            }
-        };
-        let mut ledger = Ledger::default();
+        let mut ledger = Ledger::EMPTY;
         let _: Result<(), ()> = self.each_piece(pages, |piece| {
-            match self.platform_work(&piece, change) {
-                Some((seen, Op::ToShared)) => {
-                    let content = if piece.workable() { content } else { Content::Leave };
-                    self.unassign(piece, seen, Op::ToShared, content, &mut ledger);
-                    if per_page && content == Content::Leave {
-                        // What could not be taken from the guest is no longer there.
-                        let _: Result<(), ()> = self.each_piece(piece.pages, |left| {
-                            scramble(&left);
-                            Ok(())
-                        });
-                    }
-                }
-                Some((seen, op)) => {
-                    scramble(&piece);
-                    // What the platform refuses now, the first use asks for again.
-                    let _ = self.assign_noting(piece, seen, op, content, &mut ledger);
-                }
-                None => {
-                    scramble(&piece);
-                    let zero = per_page && content == Content::Zero && piece.workable();
-                    match piece.frames().filter(|_| zero) {
-                        // Its zeroes come with the first use, from whoever makes it the guest's.
-                        Some(_) if change.to == Visibility::Private && !piece.assigned() => {
-                            self.note(piece.pages, |entry| entry.without(Facts::INITIALISED));
-                        }
-                        Some(frames) => self.env.zero(frames),
-                        None => {}
-                    }
-                }
+            let work = self.platform_work(&piece, change);
+            if per_page && (work.is_none() || content == Content::Leave) {
+                self.content_only(&piece, change.to, content);
+            }
+            if let Some(seen) = work {
+                // What the platform refuses now, the first use asks for again.
+                let _ = self.assign_noting(piece, seen, Op::ToPrivate, content, &mut ledger);
             }
             Ok(())
         });
         self.settle_up(&mut ledger);
     }
 
-    /// What the platform has to do for `piece`: for whom, and which operation.
-    fn platform_work(&self, piece: &Piece, change: Change) -> Option<(Seen, Op)> {
+    /// From the guest.
+    fn take(&self, pages: FilePages, change: Change, content: Content) {
+        let per_page = change.rule == Rule::PerPage;
+        let mut ledger = Ledger::EMPTY;
+        let _: Result<(), ()> = self.each_piece(pages, |piece| {
+            if let Some(seen) = self.platform_work(&piece, change) {
+                let leave = if piece.workable() { content } else { Content::Leave };
+                self.unassign(piece, seen, Op::ToShared, leave, &mut ledger);
+                if per_page && content == Content::Leave {
+                    self.scramble_left(piece.pages);
+                }
+            } else if per_page {
+                self.content_only(&piece, change.to, content);
+            }
+            Ok(())
+        });
+        self.settle_up(&mut ledger);
+    }
+
+    /// The content of a piece that the platform has no work with.
+    fn content_only(&self, piece: &Piece, to: Visibility, content: Content) {
+        if content == Content::Leave {
+            return self.scramble(piece);
+        }
+        match piece.frames().filter(|_| content == Content::Zero && piece.workable()) {
+            // Its zeroes come with the first use, from whoever makes it the guest's.
+            Some(_) if to == Visibility::Private && !piece.assigned() => {
+                self.note(piece.pages, |entry| entry.without(Facts::INITIALISED));
+            }
+            Some(frames) => self.env.zero(frames),
+            None => {}
+        }
+    }
+
+    /// Bytes that nobody can have a use for, where there are any.
+    fn scramble(&self, piece: &Piece) {
+        if let Some(frames) = piece.frames().filter(|_| piece.workable()) {
+            self.env.scramble(frames);
+        }
+    }
+
+    /// The same for what is left of `pages`: what could not be taken from the guest is no longer there.
+    fn scramble_left(&self, pages: FilePages) {
+        let _: Result<(), ()> = self.each_piece(pages, |piece| {
+            self.scramble(&piece);
+            Ok(())
+        });
+    }
+
+    /// For whom the platform has to do something with `piece`: give it, or take it.
+    fn platform_work(&self, piece: &Piece, change: Change) -> Option<Seen> {
         let seen = piece.guest.filter(|_| piece.visibility != change.to)?;
         piece.entry?;
-        match change.to {
-            Visibility::Shared => piece.assigned().then_some((seen, Op::ToShared)),
+        let work = match change.to {
+            Visibility::Shared => piece.assigned(),
             Visibility::Private => {
                 let now = self.platform.capabilities().assigns_on_conversion && seen.phase == Phase::Running;
-                (now && piece.workable() && !piece.assigned()).then_some((seen, Op::ToPrivate))
+                now && piece.workable() && !piece.assigned()
             }
-        }
+        };
+        work.then_some(seen)
     }
 
     /// Calls `each` with every stretch of `pages` that is not `to` yet.

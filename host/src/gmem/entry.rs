@@ -25,6 +25,8 @@ const SIZE_MASK: u64 = 3 << SIZE_SHIFT;
 const OWNER_SHIFT: u32 = 52;
 const OWNER_MASK: u64 = (VmSlot::COUNT as u64 - 1) << OWNER_SHIFT;
 const PFN_MASK: u64 = ((1 << 40) - 1) << PAGE_SHIFT;
+/// What says to whom a page is assigned, if it is.
+const ASSIGNMENT: u64 = OWNER_MASK | SIZE_MASK | Facts::ASSIGNED.bits();
 
 bitflags::bitflags! {
     /// The facts about a backed page, none of which follows from another.
@@ -53,6 +55,9 @@ impl Entry {
         Self(pfn.address() & PFN_MASK | facts.bits() & Facts::all().bits() | (hw as u64) << SIZE_SHIFT | BACKED)
     }
 
+    /// A page without facts on a frame that does not count.
+    pub(super) const NOWHERE: Self = Self(BACKED);
+
     /// The entry in a word that is no link; `None` where nothing is backed.
     #[inline]
     pub(super) const fn from_word(word: u64) -> Option<Self> {
@@ -76,10 +81,27 @@ impl Entry {
         self.further(pages).0 == other.0 && self.0 & PFN_MASK <= other.0 & PFN_MASK
     }
 
+    /// Whether the word `next`, `pages` behind `word`, goes on where that ends, or neither is backed. None of them is a link.
+    #[inline]
+    pub(super) const fn follows(word: u64, pages: u64, next: u64) -> bool {
+        if word & BACKED == 0 {
+            return next == word;
+        }
+        // The last frame of all has none after it.
+        next == word.wrapping_add(pages << PAGE_SHIFT) && (word ^ next) & !PFN_MASK == 0
+    }
+
+    /// Whether two words, none of which is a link, are of pages with the same [owner](Entry::owner), or both without.
+    #[inline]
+    pub(super) const fn same_owner(word: u64, other: u64) -> bool {
+        (word ^ other) & (OWNER_MASK | Facts::ASSIGNED.bits()) == 0
+    }
+
     /// The host frame.
     ///
     /// # Panics
     /// Never: every number of 40 bits is a frame.
+    #[inline]
     pub const fn pfn(self) -> Pfn {
         match Pfn::from_address(self.0 & PFN_MASK) {
             Ok(pfn) => pfn,
@@ -88,11 +110,13 @@ impl Entry {
     }
 
     /// The facts.
+    #[inline]
     pub const fn facts(self) -> Facts {
         Facts::from_bits_truncate(self.0)
     }
 
     /// The size of the hardware's entry, while [`Facts::ASSIGNED`].
+    #[inline]
     pub const fn hw(self) -> PageSize {
         match (self.0 & SIZE_MASK) >> SIZE_SHIFT {
             0 => PageSize::Size4K,
@@ -102,12 +126,14 @@ impl Entry {
     }
 
     /// The same page with other facts.
+    #[inline]
     #[must_use]
     pub const fn with_facts(self, facts: Facts) -> Self {
         Self(self.0 & !Facts::all().bits() | facts.bits() & Facts::all().bits())
     }
 
     /// The same page under a hardware entry of another size.
+    #[inline]
     #[must_use]
     pub const fn with_hw(self, hw: PageSize) -> Self {
         Self(self.0 & !SIZE_MASK | (hw as u64) << SIZE_SHIFT)
@@ -119,23 +145,27 @@ impl Entry {
     }
 
     /// The same page with `facts` besides.
+    #[inline]
     #[must_use]
     pub const fn with(self, facts: Facts) -> Self {
         self.with_facts(self.facts().union(facts))
     }
 
     /// The same page without `facts`.
+    #[inline]
     #[must_use]
     pub const fn without(self, facts: Facts) -> Self {
         self.with_facts(self.facts().difference(facts))
     }
 
     /// Whether all of `facts` hold.
+    #[inline]
     pub const fn has(self, facts: Facts) -> bool {
         self.facts().contains(facts)
     }
 
     /// Assigned to the guest in `slot`, in a hardware entry of size `hw`.
+    #[inline]
     #[must_use]
     pub const fn assigned_to(self, slot: VmSlot, hw: PageSize) -> Self {
         let slot = (slot.index() as u64) << OWNER_SHIFT;
@@ -143,18 +173,27 @@ impl Entry {
     }
 
     /// Not assigned to anybody.
+    #[inline]
     #[must_use]
     pub const fn unassigned(self) -> Self {
         Self(self.0 & !OWNER_MASK).with_hw(PageSize::Size4K).without(Facts::ASSIGNED)
     }
 
     /// The slot of the guest it is assigned to; `None` while it is not.
+    #[inline]
     pub fn owner(self) -> Option<VmSlot> {
         let slot = VmSlot::new(((self.0 & OWNER_MASK) >> OWNER_SHIFT) as u16).ok()?;
         self.has(Facts::ASSIGNED).then_some(slot)
     }
 
+    /// This entry, assigned or not as `other` is, and with its facts besides.
+    #[inline]
+    pub(super) const fn assigned_like(self, other: Self) -> Self {
+        Self(self.0 & !ASSIGNMENT | other.0 & !PFN_MASK)
+    }
+
     /// This entry on the frame of `other`.
+    #[inline]
     pub(super) const fn on_frame_of(self, other: Self) -> Self {
         Self(self.0 & !PFN_MASK | other.0 & PFN_MASK)
     }

@@ -11,7 +11,7 @@
 //! node without an entry in it.
 
 use super::entry::Entry;
-use super::nodes::{Node, Nodes};
+use super::nodes::{Node, NodeIndex, Nodes};
 use super::tree::{Found, Kind, Place, Tree, linked};
 use core::ops::Range;
 use tenure_abi::{Error, PageSize};
@@ -58,6 +58,30 @@ const fn level_of(size: PageSize) -> u32 {
         PageSize::Size4K => 0,
         PageSize::Size2M => 1,
         PageSize::Size1G => 2,
+    }
+}
+
+/// Pages that go on where the one before them ends, in facts and frames, or that are all not backed.
+#[derive(Clone, Copy)]
+pub(super) struct Run {
+    /// The entry of the first page, or 0.
+    word: u64,
+    /// One past its last page.
+    pub(super) end: u64,
+}
+
+impl Run {
+    /// The entry of its first page; `None` if nothing backs it.
+    #[inline]
+    pub(super) const fn entry(self) -> Option<Entry> {
+        Entry::from_word(self.word)
+    }
+
+    /// Puts the run that began with `open` and ends at `end` into `runs` and opens the next with `word`; whether to go on.
+    #[inline]
+    fn close<const ROOM: usize>(runs: &mut heapless::Vec<Self, ROOM>, open: &mut u64, end: u64, word: u64) -> bool {
+        let ended = Self { word: core::mem::replace(open, word), end };
+        runs.push(ended).is_ok() && Entry::same_owner(ended.word, word)
     }
 }
 
@@ -125,52 +149,53 @@ impl Index {
         (first, at.min(end).saturating_sub(page))
     }
 
-    /// Calls `each` with the first page, the entry (`None`: not backed) and the number of pages of every run among `count` pages
-    /// from `first`, in order, until it answers false. Neighbours that go on where the other ends are one run.
-    pub fn runs<N: Nodes>(
+    /// Puts the runs among `count` pages from `first` into `runs`, in order, until there is no room for another or its
+    /// owner is not the first one's.
+    pub(super) fn runs<N: Nodes, const ROOM: usize>(
         &self,
         nodes: &N,
         first: u64,
         count: u64,
-        mut each: impl FnMut(u64, Option<Entry>, u64) -> bool,
+        runs: &mut heapless::Vec<Run, ROOM>,
     ) {
         let Range { start, end } = self.tree.within(first, count);
-        let mut open: (u64, Option<Entry>) = (start, None);
-        let mut at = start;
-        let mut take = |at: u64, here: Option<Entry>| {
-            let goes_on = match (open.1, here) {
-                (None, None) => true,
-                (Some(first), Some(entry)) => first.goes_on(at - open.0, entry),
-                _ => false,
+        if start >= end {
+            return;
+        }
+        let Found { mut word, mut level, mut place } = self.tree.find(nodes, start);
+        let mut span = Tree::<Entries>::span(level);
+        let into = start % span;
+        let mut at = start - into + span;
+        // What the open run begins with.
+        let mut open = Entry::from_word(word).map_or(0, |entry| entry.further(into).word());
+        loop {
+            let behind: &[u64] = match place {
+                Place::Root => &[],
+                Place::In(node, slot) => nodes.node(node).and_then(|node| node.0.get(slot + 1..)).unwrap_or_default(),
             };
-            let done = goes_on || at == open.0 || each(open.0, open.1, at - open.0);
-            if !goes_on {
-                open = (at, here);
-            }
-            done
-        };
-        'find: while at < end {
-            let Found { word, level, place } = self.tree.find(nodes, at);
-            let span = Tree::<Entries>::span(level);
-            let into = at % span;
-            if !take(at, Entry::from_word(word).map(|entry| entry.further(into))) {
-                return;
-            }
-            at += span - into;
-            let Place::In(node, slot) = place else { break };
-            for word in nodes.node(node).into_iter().flat_map(|node| &node.0[slot + 1..]) {
-                if at >= end || level > 0 && linked(*word).is_some() {
-                    continue 'find;
+            let wanted = end.saturating_sub(at).div_ceil(span).min(behind.len() as u64) as usize;
+            for &next in &behind[..wanted] {
+                if level > 0 && linked(next).is_some() {
+                    break;
                 }
-                if !take(at, Entry::from_word(*word)) {
+                if !Entry::follows(word, span, next) && !Run::close(runs, &mut open, at, next) {
                     return;
                 }
+                word = next;
                 at += span;
             }
+            if at >= end {
+                break;
+            }
+            let (last, pages) = (word, span);
+            Found { word, level, place } = self.tree.find(nodes, at);
+            span = Tree::<Entries>::span(level);
+            if !Entry::follows(last, pages, word) && !Run::close(runs, &mut open, at, word) {
+                return;
+            }
+            at += span;
         }
-        if open.0 < end {
-            each(open.0, open.1, end - open.0);
-        }
+        let _ = runs.push(Run { word: open, end });
     }
 
     /// The first backing of 2M or 1G that has a page among `count` pages from `first`: its first page and its size.
@@ -281,7 +306,10 @@ impl Index {
     ) {
         let Found { word, level, place } = at;
         if let Some(node) = linked(word) {
-            for (slot, base) in Tree::<Entries>::children(base, level, range) {
+            if level == 1 {
+                visit_pages(nodes, node, base, range, change);
+            }
+            for (slot, base) in Tree::<Entries>::children(base, level, range).filter(|_| level > 1) {
                 let place = Place::In(node, slot);
                 let below = Found { word: self.tree.load(nodes, place), level: level - 1, place };
                 self.visit_word(nodes, below, base, range, change);
@@ -305,5 +333,22 @@ impl Index {
     /// operation has prepared there.
     pub fn tidy<N: Nodes>(&mut self, nodes: &mut N, first: u64, count: u64, busy: impl Fn(u64, u64) -> bool) {
         self.tree.tidy(nodes, first, count, &busy);
+    }
+}
+
+/// [`Index::visit`] for a node of words of level 0, whose first page is `base`.
+fn visit_pages<N: Nodes>(
+    nodes: &mut N,
+    node: NodeIndex,
+    base: u64,
+    range: &Range<u64>,
+    change: &mut impl FnMut(u64, Entry, PageSize) -> Option<Entry>,
+) {
+    let Some(node) = nodes.node_mut(node) else { return };
+    let (first, end) = (range.start.max(base), range.end.min(base + Node::WORDS as u64));
+    for (page, word) in (first..end).zip(node.0.iter_mut().skip((first - base) as usize)) {
+        if let Some(entry) = Entry::from_word(*word) {
+            *word = change(page, entry, PageSize::Size4K).map_or(0, Entry::word);
+        }
     }
 }

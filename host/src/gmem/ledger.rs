@@ -7,54 +7,61 @@ use super::entry::{Entry, Facts};
 use super::nodes::Nodes;
 use super::{Env, File, FilePages};
 use crate::platform::{Content, Op, Platform};
-use tenure_abi::{PageSize, VmHandle, VmSlot};
+use tenure_abi::{PageSize, VmHandle};
 
-/// What became of pages.
+/// What became of pages: whose they are, and the facts they have besides, as an entry of no particular frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// They are the guest's, in entries of a size, and have these facts besides.
-    Given { slot: VmSlot, hw: PageSize, facts: Facts },
-    /// They are nobody's.
-    Taken,
-}
+pub(super) struct Fate(Entry);
 
 impl Fate {
-    /// After `op` gave pages to `guest`.
+    /// After `op` gave pages to `guest`, in entries of size `hw`.
+    #[inline]
     pub(super) fn given(guest: VmHandle, hw: PageSize, op: Op, content: Content) -> Self {
         let populated = if matches!(op, Op::Populate(_)) { Facts::POPULATED } else { Facts::empty() };
         let initialised = if content == Content::Leave { Facts::empty() } else { Facts::INITIALISED };
-        Self::Given { slot: guest.slot(), hw, facts: populated | initialised }
+        Self(Entry::NOWHERE.assigned_to(guest.slot(), hw).with(populated | initialised))
     }
 
+    /// They are nobody's.
+    pub(super) const TAKEN: Self = Self(Entry::NOWHERE);
+
     /// The entry of one of the pages afterwards.
-    pub(super) fn of(self, entry: Entry) -> Entry {
-        match self {
-            Self::Given { slot, hw, facts } => entry.assigned_to(slot, hw).with(facts),
-            Self::Taken => entry.unassigned(),
-        }
+    #[inline]
+    pub(super) const fn of(self, entry: Entry) -> Entry {
+        entry.assigned_like(self.0)
     }
 }
 
-/// Pages next to each other with the same fate.
-#[derive(Default)]
-pub(super) struct Ledger(Option<(FilePages, Fate)>);
+/// Pages next to each other with the same fate; none at first.
+pub(super) struct Ledger {
+    first: u64,
+    end: u64,
+    fate: Fate,
+}
+
+impl Ledger {
+    /// Nothing is entered.
+    pub(super) const EMPTY: Self = Self { first: 0, end: 0, fate: Fate::TAKEN };
+}
 
 impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BINDINGS> {
     /// Enters the fate of claimed and prepared `pages`.
+    #[inline]
     pub(super) fn enter(&self, ledger: &mut Ledger, pages: FilePages, fate: Fate) {
-        match &mut ledger.0 {
-            Some((open, same)) if *same == fate && open.end() == pages.first => open.count += pages.count,
-            _ => {
-                self.settle_up(ledger);
-                ledger.0 = Some((pages, fate));
-            }
+        if ledger.fate != fate || ledger.end != pages.first {
+            self.settle_up(ledger);
+            (ledger.first, ledger.fate) = (pages.first, fate);
         }
+        ledger.end = pages.end();
     }
 
     /// Puts everything on record.
+    #[inline(never)]
     pub(super) fn settle_up(&self, ledger: &mut Ledger) {
-        if let Some((pages, fate)) = ledger.0.take() {
+        if let Some(pages) = FilePages::between(ledger.first, ledger.end) {
+            let fate = ledger.fate;
             self.note(pages, |entry| fate.of(entry));
         }
+        ledger.first = ledger.end;
     }
 }

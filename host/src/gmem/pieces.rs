@@ -1,13 +1,14 @@
 //! A range cut into pieces within which all facts are the same: what a call works through.
 
 use super::entry::{Entry, Facts};
+use super::index::Run;
 use super::nodes::Nodes;
 use super::{Binding, Env, File, FilePages, State};
 use crate::platform::{Phase, Platform};
 use tenure_abi::{AddressWidth, Error, FrameRange, Gfn, Pfn, Visibility, VmHandle, VmSlot};
 
-/// How many pieces are looked up under one holding of the lock.
-const BATCH: usize = 32;
+/// How many runs are looked up under one holding of the lock: 1 KiB of the stack, and a bit of a word for each.
+const BATCH: usize = u64::BITS as usize;
 
 /// Pages with the same facts, on consecutive frames, bound to the same guest at consecutive addresses.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +22,7 @@ pub(super) struct Piece {
 }
 
 /// Where a guest sees the first page of a piece.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) guest: VmHandle,
     pub(super) gfn: Gfn,
@@ -32,6 +33,7 @@ pub(super) struct Seen {
 
 impl Seen {
     /// The same `pages` further on.
+    #[inline]
     fn ahead(self, pages: u64) -> Option<Self> {
         Some(Self { gfn: self.gfn.checked_add(pages)?, ..self })
     }
@@ -39,26 +41,31 @@ impl Seen {
 
 impl Piece {
     /// The frames behind it.
+    #[inline]
     pub(super) fn frames(&self) -> Option<FrameRange<Pfn>> {
         FrameRange::new(self.entry?.pfn(), self.pages.count, AddressWidth::MAX).ok()
     }
 
     /// Whether the hardware knows it as the guest's.
+    #[inline]
     pub(super) fn assigned(&self) -> bool {
         self.entry.is_some_and(|entry| entry.has(Facts::ASSIGNED))
     }
 
     /// Whether a memory error was reported for it.
+    #[inline]
     pub(super) fn poisoned(&self) -> bool {
         self.entry.is_some_and(|entry| entry.has(Facts::POISONED))
     }
 
     /// Whether its bytes can be worked on: they are there, and the memory is sound.
+    #[inline]
     pub(super) fn workable(&self) -> bool {
         self.initialised() && !self.poisoned()
     }
 
     /// Whether its first bytes are there.
+    #[inline]
     pub(super) fn initialised(&self) -> bool {
         self.entry.is_some_and(|entry| entry.has(Facts::INITIALISED))
     }
@@ -107,42 +114,35 @@ impl<N: Nodes, const BINDINGS: usize> State<N, BINDINGS> {
     }
 }
 
+/// Runs of pages that the same guest sees at consecutive addresses.
+type Runs = heapless::Vec<Run, BATCH>;
+
 impl<N: Nodes, const BINDINGS: usize> State<N, BINDINGS> {
-    /// The first pieces of `pages`, as many as `batch` has room for; the page after the last of them.
-    fn pieces(&self, pages: FilePages, batch: &mut heapless::Vec<Piece, BATCH>) -> u64 {
-        let mut reached = pages.first;
-        // What was looked up last, and where it ends: most pieces of a batch share it.
-        let (mut visibility, mut alike) = (Visibility::Shared, pages.first);
-        let (mut seen, mut seen_from, mut seen_to, mut seen_as) = (None, 0, 0, None);
-        self.index.runs(&self.nodes, pages.first, pages.count, |first, entry, count| {
-            let (mut page, end) = (first, first + count);
-            while page < end {
-                if batch.is_full() {
-                    return false;
-                }
-                if page >= alike {
-                    let (is, count) = self.store.run(&self.nodes, page);
-                    (visibility, alike) = (is, page + count);
-                }
-                let owner = entry.and_then(Entry::owner);
-                if page >= seen_to || owner != seen_as {
-                    let (guest, count) = self.seen(FilePages { first: page, count: pages.end() - page }, owner);
-                    (seen, seen_from, seen_to, seen_as) = (guest, page, page + count.max(1), owner);
-                }
-                let stop = end.min(alike).min(seen_to);
-                let guest = seen.and_then(|seen: Seen| seen.ahead(page - seen_from));
-                let entry = entry.map(|entry| entry.further(page - first));
-                let _ = batch.push(Piece {
-                    pages: FilePages { first: page, count: stop - page },
-                    visibility,
-                    entry,
-                    guest,
-                });
-                (page, reached) = (stop, stop);
+    /// Puts the first runs of `pages` into `runs`, as many as there is room for. The guest at the first page, and a bit for every
+    /// run: its pages are shared.
+    fn runs(&self, pages: FilePages, runs: &mut Runs) -> (Option<Seen>, u64) {
+        let (mut first_guest, mut all_shared) = (None, 0);
+        let mut left = Some(pages);
+        while let Some(rest) = left.filter(|_| !runs.is_full()) {
+            let owner = self.index.get(&self.nodes, rest.first).and_then(|(entry, _)| entry.owner());
+            let (guest, bound) = self.seen(rest, owner);
+            let before = runs.len();
+            if before == 0 {
+                first_guest = guest;
+            } else if guest != first_guest.and_then(|seen| seen.ahead(rest.first - pages.first)) {
+                break;
             }
-            true
-        });
-        reached
+            let (visibility, alike) = self.store.run_within(&self.nodes, rest.first, rest.end());
+            let count = alike.min(bound).min(rest.count).max(1);
+            self.index.runs(&self.nodes, rest.first, count, runs);
+            let from_here = u64::MAX << before;
+            all_shared =
+                if visibility == Visibility::Shared { all_shared | from_here } else { all_shared & !from_here };
+            // There are no runs past the end of the file.
+            let reached = runs.get(before..).and_then(<[Run]>::last).map_or(rest.end(), |run| run.end);
+            left = FilePages::between(reached, rest.end());
+        }
+        (first_guest, all_shared)
     }
 }
 
@@ -167,34 +167,32 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
         Ok(())
     }
 
-    /// Calls `each` with the pieces of `pages`, in order, some at a time and without the lock.
-    ///
-    /// # Errors
-    /// The first that `each` returns.
-    pub(super) fn each_pieces<R>(
-        &self,
-        pages: FilePages,
-        mut each: impl FnMut(&[Piece]) -> Result<(), R>,
-    ) -> Result<(), R> {
-        let mut left = Some(pages);
-        while let Some(rest) = left {
-            let mut batch: heapless::Vec<Piece, BATCH> = heapless::Vec::new();
-            let end = self.lock().pieces(rest, &mut batch);
-            each(&batch)?;
-            left = FilePages::between(end, rest.end());
-        }
-        Ok(())
-    }
-
     /// Calls `each` with every piece of `pages`, in order and without the lock.
     ///
     /// # Errors
     /// The first that `each` returns.
+    #[inline]
     pub(super) fn each_piece<R>(
         &self,
         pages: FilePages,
         mut each: impl FnMut(Piece) -> Result<(), R>,
     ) -> Result<(), R> {
-        self.each_pieces(pages, |pieces| pieces.iter().copied().try_for_each(&mut each))
+        let mut left = Some(pages);
+        while let Some(rest) = left {
+            let mut runs = Runs::new();
+            let (guest, mut shared) = self.lock().runs(rest, &mut runs);
+            let mut first = rest.first;
+            for run in &runs {
+                let visibility = if shared & 1 != 0 { Visibility::Shared } else { Visibility::Private };
+                shared >>= 1;
+                let guest = guest.and_then(|seen| seen.ahead(first - rest.first));
+                let pages = FilePages { first, count: run.end - first };
+                each(Piece { pages, visibility, entry: run.entry(), guest })?;
+                first = run.end;
+            }
+            // There are no runs past the end of the file.
+            left = FilePages::between(first, rest.end()).filter(|_| !runs.is_empty());
+        }
+        Ok(())
     }
 }

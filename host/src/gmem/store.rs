@@ -57,8 +57,13 @@ impl Store {
 
     /// The visibility of `page`, and how many pages from there on have it, at most to the end of the file; 0 pages past it.
     pub fn run<N: Nodes>(&self, nodes: &N, page: u64) -> (Visibility, u64) {
+        self.run_within(nodes, page, self.pages())
+    }
+
+    /// The same, at most to `end`: what lies behind is not looked at.
+    pub(super) fn run_within<N: Nodes>(&self, nodes: &N, page: u64, end: u64) -> (Visibility, u64) {
         let all = self.get(nodes, page);
-        (all, self.same(nodes, page, self.pages(), all))
+        (all, self.same(nodes, page, end.min(self.pages()), all))
     }
 
     /// Whether all `count` pages from `first` are `all`. Pages past the end of the file do not count.

@@ -103,6 +103,37 @@ fn the_first_page_that_is_held_is_named_and_nothing_is_converted() {
 }
 
 #[test]
+fn scattered_frames_far_into_a_range_are_treated_as_the_first_ones() {
+    // More runs than are looked up at a time, more than once.
+    let setup = Setup { pages: 200, frames: 240, nodes: 16, scatter: true, ..SMALL };
+    with(setup, |system| {
+        // The middle is somebody else's.
+        for (guest, gfn, first, count) in [(0, 0x400, 0, 70), (1, 0x800, 70, 20), (0, 0x45a, 90, 110)] {
+            system.check(&bind(guest, gfn, first, count));
+        }
+        for page in (0..200).filter(|page| page % 50 != 7) {
+            system.check(&Call::HostTouch { page, bytes: page });
+        }
+        for page in [199, 130, 128, 127, 65, 64, 63] {
+            system.check(&Call::Pin { page });
+            assert_eq!(system.run(&convert(0, 200, Visibility::Private)), Outcome::At(page, Error::Busy));
+        }
+        system.compare();
+        for page in [199, 130, 128, 127, 65, 64, 63] {
+            system.check(&Call::Unpin { page });
+        }
+        // Every third page is private already, and a stretch.
+        for page in (0..200).step_by(3) {
+            system.check(&convert(page, 1, Visibility::Private));
+        }
+        system.check(&convert(60, 80, Visibility::Private));
+        system.check(&convert(0, 200, Visibility::Private));
+        system.check(&convert(1, 198, Visibility::Shared));
+        system.check(&convert(0, 200, Visibility::Shared));
+    });
+}
+
+#[test]
 fn references_that_pass_are_drained_before_any_is_refused() {
     with(Setup { pages: 2, ..SMALL }, |system| {
         system.check(&Call::HostTouch { page: 0, bytes: 7 });

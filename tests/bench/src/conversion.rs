@@ -5,10 +5,11 @@
 //! at a folio. The bare walk is the least that any provider has to do for pages that lie apart: find each page's frame
 //! in its record and look at that frame's counter. What a real zap, flush or TLB shootdown costs is in neither.
 
-use crate::{figure, median};
+use crate::{SAMPLES, figure, median};
 use core::num::NonZeroU32;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
 use tenure_abi::{ContentMode, FrameRange, Gfn, PageSize, Pfn, Visibility, VmHandle, VmSlot};
 use tenure_arch::lock::SpinLock;
 use tenure_host::gmem::index::Index;
@@ -17,6 +18,8 @@ use tenure_host::platform::{Fault, Memory, Phase, Unenforced};
 
 /// Pages of the file, and frames there are.
 const PAGES: u64 = 512;
+/// Calls of a sample.
+const CALLS: u32 = 100;
 /// Frames lie this far apart, so that no two pages are neighbours.
 const APART: u64 = 3;
 
@@ -66,8 +69,17 @@ impl Env for Host {
     }
 }
 
-/// One round trip of 2 MiB in nanoseconds, with frames of `largest`, `apart` from each other.
-fn round_trip(largest: PageSize, apart: u64) -> f64 {
+/// What a conversion of 2 MiB costs, in nanoseconds.
+struct Times {
+    /// Half a round trip.
+    half: f64,
+    /// One way and the other, with what reading the clock costs.
+    to_private: f64,
+    to_shared: f64,
+}
+
+/// Conversions of 2 MiB with frames of `largest`, `apart` from each other.
+fn conversions(largest: PageSize, apart: u64) -> Times {
     let host = Host::new(apart);
     let platform = Unenforced::new(&host);
     let mut nodes = vec![Node::ZERO; 16];
@@ -80,11 +92,31 @@ fn round_trip(largest: PageSize, apart: u64) -> f64 {
     for page in 0..PAGES {
         file.host_fault(page << 12, black_box).expect("a mapping");
     }
-    let mut to = Visibility::Shared;
-    2.0 * median(100, || {
-        to = if to == Visibility::Shared { Visibility::Private } else { Visibility::Shared };
+    let convert = |to| {
         black_box(file.convert(file.all(), to, ContentMode::Unspecified)).expect("nobody holds it");
-    })
+    };
+    let mut to = Visibility::Shared;
+    let half = median(CALLS, || {
+        to = if to == Visibility::Shared { Visibility::Private } else { Visibility::Shared };
+        convert(to);
+    });
+    // An even number of calls: all is shared again.
+    let directions = [Visibility::Private, Visibility::Shared];
+    let mut times = [[0.0; SAMPLES]; 2];
+    for sample in 0..SAMPLES {
+        for _ in 0..CALLS {
+            for (to, times) in directions.into_iter().zip(&mut times) {
+                let start = Instant::now();
+                convert(to);
+                times[sample] += start.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS);
+            }
+        }
+    }
+    let [to_private, to_shared] = times.map(|mut times| {
+        times.sort_by(f64::total_cmp);
+        times[SAMPLES / 2]
+    });
+    Times { half, to_private, to_shared }
 }
 
 /// What a walk of 512 pages that lie apart costs.
@@ -97,7 +129,7 @@ fn bare_walk() -> f64 {
         let pfn = host.page(PageSize::Size4K).expect("a frame");
         index.fill(&mut nodes, page, PageSize::Size4K, tenure_host::gmem::Entry::backed(pfn)).expect("room");
     }
-    median(100, || {
+    median(CALLS, || {
         for page in 0..PAGES {
             let (entry, _) = black_box(index.get(&nodes, page)).expect("backed");
             assert_eq!(black_box(host.first_held(FrameRange::single(entry.pfn()))), None);
@@ -107,9 +139,12 @@ fn bare_walk() -> f64 {
 
 /// Prints the figures: half a round trip is one conversion.
 pub(crate) fn times() {
-    let (apart, together, walk) = (round_trip(PageSize::Size4K, APART), round_trip(PageSize::Size2M, 1), bare_walk());
-    figure("gmem.convert_2m_scattered", apart / 2.0, "ns");
-    figure("gmem.convert_2m_one_frame", together / 2.0, "ns");
+    let (apart, together) = (conversions(PageSize::Size4K, APART), conversions(PageSize::Size2M, 1));
+    let walk = bare_walk();
+    figure("gmem.convert_2m_scattered", apart.half, "ns");
+    figure("gmem.convert_2m_scattered_to_private", apart.to_private, "ns");
+    figure("gmem.convert_2m_scattered_to_shared", apart.to_shared, "ns");
+    figure("gmem.convert_2m_one_frame", together.half, "ns");
     figure("gmem.bare_walk_2m", walk, "ns");
-    figure("gmem.convert_2m_over_bare_walk", apart / 2.0 / walk, "ratio");
+    figure("gmem.convert_2m_over_bare_walk", apart.half / walk, "ratio");
 }

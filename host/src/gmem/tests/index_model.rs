@@ -102,11 +102,31 @@ impl Model {
         assert_eq!(seen, self.runs());
     }
 
+    /// Compares some runs from `page` on, of which there is room for a few at a time.
+    fn same_runs(&self, index: &Index, nodes: &Failing<'_>, page: u64, end: u64) {
+        let owner = |page| self.get(page).and_then(Entry::owner);
+        let mut at = page;
+        for _ in 0..4 {
+            if at == end {
+                break;
+            }
+            let (first_owner, mut runs) = (owner(at), heapless::Vec::<_, 3>::new());
+            index.runs(nodes, at, end - at, &mut runs);
+            for run in &runs {
+                assert_eq!((run.entry(), run.end - at), self.run(at, end - at), "a run at {at} of {page} to {end}");
+                assert_eq!(owner(at), first_owner, "runs of different owners");
+                at = run.end;
+            }
+            assert!(runs.is_full() || at == end || owner(at) != first_owner, "{} runs to {at} of {end}", runs.len());
+        }
+    }
+
     /// Compares pages and runs that start or end beside `page`.
     pub(super) fn same_at(&self, index: &Index, nodes: &Failing<'_>, page: u64, max: u64) {
         let found = index.get(nodes, page);
         assert_eq!(found.map(|found| found.0), self.get(page), "page {page}");
         assert_eq!(index.run(nodes, page, max), self.run(page, max.min(self.pages - page)), "{max} from {page}");
+        self.same_runs(index, nodes, page, page + max.min(self.pages - page));
         if let Some((entry, size)) = found {
             let (first, frames) = (page - page % size.frames(), size.frames());
             let pages = page - first;
