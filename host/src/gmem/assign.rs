@@ -60,11 +60,10 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
                 continue;
             };
             self.settle_up(ledger);
-            let why = stuck.why;
             let part = self.part(pages, run.hw(), Some(&stuck));
             done = part.end - piece.pages.first;
-            if self.given_in_part(&part, stuck, fate, op, content) {
-                result = result.and(Err(why));
+            if self.given_in_part(&part, &stuck, fate, op, content) {
+                result = result.and(Err(stuck.why));
             }
         }
         result
@@ -72,7 +71,7 @@ impl<E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'_, E, P, N, BIN
 
     /// What became of pages that were given only in part; whether one was not.
     #[cold]
-    fn given_in_part(&self, part: &Part, stuck: Stuck, fate: Fate, op: Op, content: Content) -> bool {
+    fn given_in_part(&self, part: &Part, stuck: &Stuck, fate: Fate, op: Op, content: Content) -> bool {
         if let Some(good) = part.good {
             self.note(good, |entry| fate.of(entry));
         }
