@@ -255,6 +255,9 @@ fn no_frame_follows_the_last() {
         index.fill(&mut nodes, 0, Size4K, last).unwrap();
         index.fill(&mut nodes, 1, Size4K, after).unwrap();
         assert_eq!(index.run(&nodes, 0, 2), (Some(last), 1));
+        let mut runs = heapless::Vec::<_, 2>::new();
+        index.runs(&nodes, 0, 2, &mut runs);
+        assert_eq!((runs[0].entry(), runs[0].end), (Some(last), 1));
         index.remove(&mut nodes, 0, 2, |_, _| ());
     }
 }
