@@ -15,6 +15,7 @@
 //! There is no host frame in here. The backing is Linux (its requests) or the provider ([`crate::gmem`]).
 
 use crate::platform::Rule;
+use crate::recent::{Moment, Recent};
 use tenure_abi::gmem::{MapGpaAttributes, MapGpaRange, MapGpaReply as Reply};
 use tenure_abi::{AddressWidth, ContentMode, Error, FrameRange, Gfn, Located, PAGE_SHIFT, Place, Visibility};
 use tenure_arch::lock::Locked;
@@ -85,13 +86,19 @@ pub trait Backing {
     /// What `mode` costs on the way to `to`, in the phase the guest is in now.
     fn rule(&self, file: Self::File, to: Visibility, mode: ContentMode) -> Rule;
 
-    /// Whether all of the stretch is `to` already.
+    /// Whether all of the stretch is `to`.
     fn is(&self, stretch: &Stretch<Self::File>, to: Visibility) -> bool;
 
-    /// Converts the stretch: all of it, or nothing.
+    /// Whether all of the stretch is `to` and nothing is left to do of an earlier conversion.
+    fn is_done(&self, stretch: &Stretch<Self::File>, to: Visibility) -> bool {
+        self.is(stretch, to)
+    }
+
+    /// Converts the stretch: all of it, or nothing. A backing that has something to do afterwards (to free what the other
+    /// side no longer needs) may fail in that: then the stretch [is](Self::is) `to` and is not [done](Self::is_done).
     ///
     /// # Errors
-    /// Why nothing was converted; the place is a byte offset in the file where one page is to blame.
+    /// Why; the place is a byte offset in the file where one page is to blame.
     fn convert(&self, stretch: &Stretch<Self::File>, to: Visibility, mode: ContentMode) -> Result<(), Located<Error>>;
 }
 
@@ -183,13 +190,14 @@ pub enum Dialect {
 pub struct Front<B, L = NoLeases> {
     backing: B,
     leases: L,
+    recent: Recent,
     death: Locked<Option<Death>>,
 }
 
 impl<B: Backing, L: Revoker> Front<B, L> {
     /// Over `backing`, with the users that `leases` knows.
     pub const fn new(backing: B, leases: L) -> Self {
-        Self { backing, leases, death: Locked::new(None) }
+        Self { backing, leases, recent: Recent::new(), death: Locked::new(None) }
     }
 
     /// What stands behind it.
@@ -200,6 +208,15 @@ impl<B: Backing, L: Revoker> Front<B, L> {
     /// Who uses it.
     pub const fn leases(&self) -> &L {
         &self.leases
+    }
+
+    /// The moment that [`Front::fault`] wants to know: a vCPU is about to enter the guest.
+    pub fn entering(&self) -> Moment {
+        self.recent.now()
+    }
+
+    pub(crate) const fn recent(&self) -> &Recent {
+        &self.recent
     }
 
     /// Why the guest cannot go on; `None` while it can.
@@ -233,26 +250,33 @@ impl<B: Backing, L: Revoker> Front<B, L> {
         mode: ContentMode,
     ) -> Result<(), (Gfn, Error)> {
         let work = self.backing.rule(stretch.file, to, mode) == Rule::PerPage;
-        if !work && self.backing.is(stretch, to) {
+        if !work && self.backing.is_done(stretch, to) {
             return Ok(());
         }
         let convert = || {
+            let _under_way = self.recent.begin(stretch.gfns);
             let converted = self.backing.convert(stretch, to, mode);
             converted.map_err(|refused| (stretch.place(refused.at), refused.error))
         };
+        // Users are told what holds, and a conversion that failed in its last part holds.
         match to {
             Visibility::Private => {
                 let revoked = self.leases.revoke(stretch.gfns)?;
-                convert()?;
-                self.leases.commit(revoked);
+                let converted = convert();
+                if converted.is_ok() || self.backing.is(stretch, to) {
+                    self.leases.commit(revoked);
+                }
+                converted
             }
             Visibility::Shared => {
                 let sharing = self.leases.share(stretch.gfns)?;
-                convert()?;
-                self.leases.shared(sharing);
+                let converted = convert();
+                if converted.is_ok() || self.backing.is(stretch, to) {
+                    self.leases.shared(sharing);
+                }
+                converted
             }
         }
-        Ok(())
     }
 
     /// Whether all of `gfns` is `visibility`. Without a lease on them it may be otherwise by the time this returns.

@@ -1,10 +1,12 @@
 //! Memory faults of a guest: run it again, convert, or stop it.
 //!
 //! A fault says how the guest accessed memory, not what the memory is. While memory is converted, faults arrive that say
-//! the opposite of what holds by then; a guest that is run again gets through. So the first question is whether the fault agrees
-//! with the state: where it does, it was spurious. A fault that comes back at the same address again and again is not.
+//! the opposite of what holds by then; a guest that is run again gets through. So two questions come first: does the fault agree
+//! with the state, and was the memory converted since the vCPU entered the guest? Either makes it spurious. A fault that comes back
+//! at the same address again and again is not.
 
 use crate::convert::{Backing, Front, Request, Revoker, Stopped};
+use crate::recent::Moment;
 use tenure_abi::{ContentMode, Error, FrameRange, Gfn, PAGE_SHIFT, Visibility};
 
 /// What is done about a guest that accesses shared memory as private, or the reverse.
@@ -76,8 +78,8 @@ impl FaultLog {
 }
 
 impl<B: Backing, L: Revoker> Front<B, L> {
-    /// What to do about `fault` of the vCPU that `log` is of.
-    pub fn fault(&self, fault: &Fault, policy: Policy, log: &mut FaultLog) -> Verdict {
+    /// What to do about `fault` of the vCPU that `log` is of and that [entered](Front::entering) the guest at `entered`.
+    pub fn fault(&self, fault: &Fault, entered: Moment, policy: Policy, log: &mut FaultLog) -> Verdict {
         let times = log.count(fault);
         let Ok(gfns) = frames(fault) else { return Verdict::Unbacked };
         if times > log.limit {
@@ -86,6 +88,7 @@ impl<B: Backing, L: Revoker> Front<B, L> {
         match (self.agrees(gfns, fault.access), policy) {
             (None, _) => Verdict::Unbacked,
             (Some(true), _) => Verdict::RunAgain,
+            (Some(false), _) if self.recent().since(gfns, entered) => Verdict::RunAgain,
             (Some(false), Policy::Deny) => Verdict::Denied,
             (Some(false), Policy::Convert) => {
                 let request = Request { gfns, to: fault.access };

@@ -86,8 +86,44 @@ pub struct HypercallExit {
     pub flags: u64,
 }
 
+/// The beginning of `struct kvm_run`, the page that a vCPU shares with its VMM: what every exit has, and the longest of
+/// the payloads above.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct RunPage {
+    /// Offset 0, in.
+    pub request_interrupt_window: u8,
+    /// Offset 1, in: not 0 makes `KVM_RUN` return with `EINTR` before it enters the guest.
+    pub immediate_exit: u8,
+    /// Offset 2.
+    pub padding: [u8; 6],
+    /// Offset 8: [`ExitReason`].
+    pub exit_reason: u32,
+    /// Offset 12.
+    pub ready_for_interrupt_injection: u8,
+    /// Offset 13.
+    pub if_flag: u8,
+    /// Offset 14.
+    pub flags: u16,
+    /// Offset 16.
+    pub cr8: u64,
+    /// Offset 24.
+    pub apic_base: u64,
+    /// Offset 32: by exit reason.
+    pub payload: [u64; 9],
+}
+
+impl RunPage {
+    /// Where in the page the reply to a hypercall belongs, in bytes: [`HypercallExit::reply`].
+    pub const HYPERCALL_REPLY: usize =
+        core::mem::offset_of!(Self, payload) + core::mem::offset_of!(HypercallExit, reply);
+}
+
 const _: () = {
     use core::mem::offset_of;
+    assert!(offset_of!(RunPage, exit_reason) == 8 && offset_of!(RunPage, flags) == 14);
+    assert!(offset_of!(RunPage, payload) == 32 && size_of::<RunPage>() == 32 + size_of::<HypercallExit>());
+    assert!(RunPage::HYPERCALL_REPLY == 88 && size_of::<MmioExit>() <= size_of::<HypercallExit>());
     assert!(size_of::<MemoryFaultExit>() == 24 && offset_of!(MemoryFaultExit, flags) == 0);
     assert!(offset_of!(MemoryFaultExit, gpa) == 8 && offset_of!(MemoryFaultExit, size) == 16);
     assert!(size_of::<MmioExit>() == 24 && offset_of!(MmioExit, data) == 8);

@@ -34,7 +34,7 @@ pub mod vm_type;
 pub use attributes::{Attributes, ContentFlags, MemoryAttributes, MemoryAttributes2};
 pub use capability::{Capability, EnableCapability};
 pub use create::{CreateFlags, CreateGuestMemfd};
-pub use exit::{ExitReason, FaultFlags, HypercallExit, MemoryFaultExit, MmioExit};
+pub use exit::{ExitReason, FaultFlags, HypercallExit, MemoryFaultExit, MmioExit, RunPage};
 pub use hypercall::{MapGpaAttributes, MapGpaRange, MapGpaReply};
 pub use launch::{SnpLaunchUpdate, SnpPageType, TdxInitMemRegion, TdxRegionFlags};
 pub use prefault::PreFaultMemory;

@@ -67,11 +67,11 @@ pub use mapping::Mapping;
 pub use nodes::{Node, NodeIndex, SliceNodes};
 pub use populate::{Source, Stopped};
 
-use crate::platform::{Phase, Platform};
+use crate::platform::{Phase, Platform, Rule};
 use index::Index;
 pub use nodes::Nodes;
 use store::Store;
-use tenure_abi::{Error, Located, PAGE_SHIFT, PAGE_SIZE, PageSize, Place, Visibility};
+use tenure_abi::{ContentMode, Error, Located, PAGE_SHIFT, PAGE_SIZE, PageSize, Place, Visibility};
 use tenure_arch::lock::{Guard, Locked};
 
 /// Names a file to its [`Env`].
@@ -243,6 +243,18 @@ impl<'e, E: Env, P: Platform, N: Nodes, const BINDINGS: usize> File<'e, E, P, N,
         }
         let state = self.lock();
         Ok(state.store.get(&state.nodes, page))
+    }
+
+    /// Whether all of `pages` are seen as `all`.
+    pub fn is(&self, pages: FilePages, all: Visibility) -> bool {
+        let state = self.lock();
+        state.store.is(&state.nodes, pages.first, pages.count, all)
+    }
+
+    /// What `mode` costs on a conversion of `pages` to `to` now.
+    pub fn rule(&self, pages: FilePages, to: Visibility, mode: ContentMode) -> Rule {
+        let phase = self.lock().phase(pages);
+        self.platform.capabilities().content.rule(phase, to, mode)
     }
 
     /// What went wrong so far.

@@ -4,7 +4,8 @@
 //! nothing, so the vCPU can run again while its last exit is still being handled.
 
 use super::wire;
-use tenure_abi::gmem::{ExitReason, MmioExit};
+use crate::faults::Fault;
+use tenure_abi::gmem::{ExitReason, MmioExit, RunPage};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Why a vCPU stopped.
@@ -33,6 +34,10 @@ pub enum Exit {
         /// Guest-physical address in bytes.
         ipa: u64,
     },
+    /// The guest accessed memory as what it is not, or nothing backs it: see [`crate::convert::Front::fault`].
+    MemoryFault(Fault),
+    /// The guest touched memory that the machine has lost.
+    Poisoned(Fault),
     /// The guest asked for a change of the whole system.
     System(SystemEvent),
     /// A signal arrived: run again or not, as the caller likes.
@@ -72,14 +77,13 @@ pub enum Resume {
 }
 
 impl Exit {
-    /// What a run page says.
-    pub(super) fn decode(run: &wire::Run) -> Self {
-        let payload = run.payload;
-        let [first, second, ..] = payload.0;
-        match ExitReason(run.header.exit_reason) {
-            ExitReason::MMIO => mmio(&payload),
+    /// What a run page says after a `KVM_RUN` that succeeded.
+    pub(super) fn decode(page: &RunPage) -> Self {
+        let [first, second, ..] = page.payload;
+        match ExitReason(page.exit_reason) {
+            ExitReason::MMIO => mmio(page),
             ExitReason::INTR => Self::Interrupted,
-            ExitReason::SYSTEM_EVENT => Self::System(system(&payload)),
+            ExitReason::SYSTEM_EVENT => Self::System(system(page)),
             ExitReason::ARM_NISV => Self::Undescribed { syndrome: first, ipa: second },
             why @ (ExitReason::FAIL_ENTRY | ExitReason::INTERNAL_ERROR) => {
                 Self::Broken { reason: why.0, detail: first }
@@ -89,9 +93,9 @@ impl Exit {
     }
 }
 
-fn mmio(payload: &wire::RunPayload) -> Exit {
+fn mmio(page: &RunPage) -> Exit {
     // The payload is larger, so there is always a prefix.
-    let (mmio, _) = MmioExit::read_from_prefix(payload.as_bytes()).unwrap_or_default();
+    let (mmio, _) = MmioExit::read_from_prefix(page.payload.as_bytes()).unwrap_or_default();
     let ipa = mmio.phys_addr;
     let len = mmio.len.min(8) as u8;
     if mmio.is_write == 0 {
@@ -101,8 +105,8 @@ fn mmio(payload: &wire::RunPayload) -> Exit {
     Exit::MmioStore { ipa, len, value: u64::from_le_bytes(mmio.data) & mask }
 }
 
-fn system(payload: &wire::RunPayload) -> SystemEvent {
-    let event: wire::SystemEventExit = zerocopy::transmute!(payload.0);
+fn system(page: &RunPage) -> SystemEvent {
+    let (event, _) = wire::SystemEventExit::read_from_prefix(page.payload.as_bytes()).unwrap_or_default();
     let [flags, ..] = event.data;
     let flags = if event.ndata == 0 { 0 } else { flags };
     match event.kind {
@@ -117,10 +121,9 @@ mod tests {
     use super::*;
 
     fn run(reason: u32, payload: [u64; 4]) -> Exit {
-        let mut bytes = [0_u8; size_of::<wire::Run>()];
-        bytes[8..12].copy_from_slice(&reason.to_le_bytes());
-        bytes[32..].copy_from_slice(payload.as_bytes());
-        Exit::decode(&wire::Run::read_from_bytes(&bytes).unwrap())
+        let mut page = RunPage { exit_reason: reason, ..RunPage::default() };
+        page.payload[..4].copy_from_slice(&payload);
+        Exit::decode(&page)
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A guest memory file: created for a VM, mapped, filled with holes, converted.
 
-use super::failed::Failed;
+use crate::ram::Failed;
 use super::request;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::FallocateFlags;
@@ -46,7 +46,7 @@ impl GuestFile {
     /// # Errors
     /// What `fallocate` says: `EINVAL` for a range that is not whole pages or not inside the file.
     pub fn allocate(&self, offset: u64, bytes: u64) -> Result<(), Failed> {
-        self.fallocate(FallocateFlags::KEEP_SIZE, offset, bytes)
+        fallocate(self.as_fd(), FallocateFlags::KEEP_SIZE, offset, bytes)
     }
 
     /// Frees pages; whoever touches them next finds zeros. They stay as private or shared as they are.
@@ -54,16 +54,7 @@ impl GuestFile {
     /// # Errors
     /// What `fallocate` says: `EINVAL` for a range that is not whole pages.
     pub fn punch(&self, offset: u64, bytes: u64) -> Result<(), Failed> {
-        self.fallocate(FallocateFlags::KEEP_SIZE | FallocateFlags::PUNCH_HOLE, offset, bytes)
-    }
-
-    fn fallocate(&self, mode: FallocateFlags, offset: u64, bytes: u64) -> Result<(), Failed> {
-        loop {
-            match rustix::fs::fallocate(&self.fd, mode, offset, bytes) {
-                Err(rustix::io::Errno::INTR) => {}
-                result => return result.map_err(Failed::of("fallocate")),
-            }
-        }
+        punch(self.as_fd(), offset, bytes)
     }
 
     /// Makes pages private or shared in place, all of them or none.
@@ -78,6 +69,20 @@ impl GuestFile {
             let named = failed.errno != Errno::EINVAL && request.error_offset != NOWHERE;
             Refused { failed, at: named.then_some(request.error_offset) }
         })
+    }
+}
+
+/// Makes a hole in a file.
+pub(super) fn punch(file: BorrowedFd<'_>, offset: u64, bytes: u64) -> Result<(), Failed> {
+    fallocate(file, FallocateFlags::KEEP_SIZE | FallocateFlags::PUNCH_HOLE, offset, bytes)
+}
+
+fn fallocate(file: BorrowedFd<'_>, mode: FallocateFlags, offset: u64, bytes: u64) -> Result<(), Failed> {
+    loop {
+        match rustix::fs::fallocate(file, mode, offset, bytes) {
+            Err(rustix::io::Errno::INTR) => {}
+            result => return result.map_err(Failed::of("fallocate")),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! rustix's own patterns drop the return value, which is where KVM puts file descriptors and answers.
 
-use super::failed::Failed;
+use crate::ram::Failed;
 use core::ffi::c_void;
 use rustix::fd::{AsFd, FromRawFd, OwnedFd};
 use rustix::io::{Errno, Result as RustixResult};
@@ -69,9 +69,10 @@ pub(super) unsafe fn structure<T>(
 }
 
 /// `KVM_RUN`, not repeated when interrupted: a signal is how a vCPU is stopped.
-pub(super) fn run(fd: impl AsFd, opcode: Opcode) -> Result<(), Errno> {
+pub(super) fn run(fd: impl AsFd, opcode: Opcode) -> Result<(), Failed> {
     // SAFETY: `KVM_RUN` has no argument; what it writes is the run page, which is never borrowed.
-    unsafe { rustix::ioctl::ioctl(fd, Request { opcode, argument: core::ptr::null_mut() }) }.map(drop)
+    let result = unsafe { rustix::ioctl::ioctl(fd, Request { opcode, argument: core::ptr::null_mut() }) };
+    result.map(drop).map_err(Failed::of("KVM_RUN"))
 }
 
 /// The file descriptor that a successful create request returned.

@@ -1,6 +1,6 @@
 //! `/dev/kvm`.
 
-use super::failed::Failed;
+use crate::ram::Failed;
 use super::vm::Vm;
 use super::{ioctl, request};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};

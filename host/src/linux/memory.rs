@@ -4,11 +4,11 @@
 //! raw pointers, volatile, one aligned word at a time. A word of a page that the guest holds private
 //! cannot be read at all: the access ends the process with a signal unless the process handles it.
 
-use super::failed::Failed;
+use crate::ram::Failed;
 use super::file::GuestFile;
 use core::ffi::c_void;
 use core::ptr::NonNull;
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::MemfdFlags;
 use rustix::mm::{MapFlags, ProtFlags};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use tenure_abi::gmem::{RegionFlags, UserspaceMemoryRegion, UserspaceMemoryRegion
 /// Where the bytes come from.
 enum Backing {
     Anonymous,
-    Memfd,
+    Memfd(OwnedFd),
     /// Kept open: a slot of the VM refers to the file. The mapping begins at this byte of it.
     File(Arc<GuestFile>, u64),
 }
@@ -62,8 +62,7 @@ impl GuestMemory {
     pub fn memfd(bytes: usize) -> Result<Self, Failed> {
         let fd = rustix::fs::memfd_create("guest", MemfdFlags::CLOEXEC).map_err(Failed::of("memfd_create"))?;
         rustix::fs::ftruncate(&fd, bytes as u64).map_err(Failed::of("ftruncate"))?;
-        // The mapping keeps the file alive.
-        Self::new(map(fd.as_fd(), 0, bytes)?, bytes, Backing::Memfd)
+        Self::new(map(fd.as_fd(), 0, bytes)?, bytes, Backing::Memfd(fd))
     }
 
     /// `bytes` bytes of a guest memory file from byte `offset` on, which stays open as long as this memory lives.
@@ -93,20 +92,36 @@ impl GuestMemory {
     pub fn file(&self) -> Option<(&Arc<GuestFile>, u64)> {
         match &self.backing {
             Backing::File(file, offset) => Some((file, *offset)),
-            Backing::Anonymous | Backing::Memfd => None,
+            Backing::Anonymous | Backing::Memfd(_) => None,
         }
     }
 
-    /// The slot `region`, with the guest memory file behind this memory if there is one.
-    pub(super) fn backing(&self, mut region: UserspaceMemoryRegion) -> UserspaceMemoryRegion2 {
-        let mut slot = UserspaceMemoryRegion2::default();
-        if let Backing::File(file, offset) = &self.backing {
-            region.flags |= RegionFlags::GUEST_MEMFD.bits();
-            slot.guest_memfd_offset = *offset;
-            // Descriptors are not negative.
-            slot.guest_memfd = file.as_fd().as_raw_fd().unsigned_abs();
+    /// The file behind it, and the byte of the file that it begins at: for whoever maps the same memory elsewhere, such as
+    /// another process. `None` for anonymous memory.
+    pub fn descriptor(&self) -> Option<(BorrowedFd<'_>, u64)> {
+        match &self.backing {
+            Backing::Anonymous => None,
+            Backing::Memfd(fd) => Some((fd.as_fd(), 0)),
+            Backing::File(file, offset) => Some((file.as_fd(), *offset)),
         }
-        UserspaceMemoryRegion2 { region, ..slot }
+    }
+
+    /// Frees the pages of `bytes` bytes from `offset` on: whoever touches them next finds zeroes.
+    ///
+    /// # Errors
+    /// `EINVAL` for what is not whole pages of it, `EOPNOTSUPP` for anonymous memory; otherwise what `fallocate` says.
+    pub fn discard(&self, offset: u64, bytes: u64) -> Result<(), Failed> {
+        let inside = offset.checked_add(bytes).is_some_and(|end| end <= self.bytes as u64);
+        if !inside || bytes == 0 || !(offset | bytes).is_multiple_of(tenure_abi::PAGE_SIZE) {
+            return Err(Failed::new("fallocate", Errno::EINVAL));
+        }
+        let (file, first) = self.descriptor().ok_or(Failed::new("fallocate", Errno::EOPNOTSUPP))?;
+        super::file::punch(file, first + offset, bytes)
+    }
+
+    /// The slot `region`, with the guest memory file behind this memory if there is one.
+    pub(super) fn backing(&self, region: UserspaceMemoryRegion) -> UserspaceMemoryRegion2 {
+        with_file(region, self.file().map(|(file, offset)| (&**file, offset)))
     }
 
     /// The aligned word at byte `offset`; `None` outside the mapping.
@@ -146,6 +161,21 @@ impl GuestMemory {
     }
 }
 
+/// A slot, with a guest memory file from some byte on behind it.
+pub(super) fn with_file(
+    mut region: UserspaceMemoryRegion,
+    file: Option<(&GuestFile, u64)>,
+) -> UserspaceMemoryRegion2 {
+    let mut slot = UserspaceMemoryRegion2::default();
+    if let Some((file, offset)) = file {
+        region.flags |= RegionFlags::GUEST_MEMFD.bits();
+        slot.guest_memfd_offset = offset;
+        // Descriptors are not negative.
+        slot.guest_memfd = file.as_fd().as_raw_fd().unsigned_abs();
+    }
+    UserspaceMemoryRegion2 { region, ..slot }
+}
+
 /// Maps `bytes` of a file from byte `offset` on, shared.
 fn map(fd: BorrowedFd<'_>, offset: u64, bytes: usize) -> Result<*mut c_void, Failed> {
     let protection = ProtFlags::READ | ProtFlags::WRITE;
@@ -183,5 +213,20 @@ mod tests {
         assert_eq!(memory.load(0xff0), Some(0));
         assert_eq!(memory.write(0xff0, &[1, 2, 3, 4, 5, 6, 7, 8, 9]), Some(()));
         assert_eq!((memory.load(0xff0), memory.load(0xff8)), (Some(0x0807_0605_0403_0201), Some(9)));
+    }
+
+    #[test]
+    fn discarded_pages_of_a_memory_file_are_zero_and_the_others_are_not() {
+        let memory = GuestMemory::memfd(0x3000).unwrap();
+        for offset in [0, 0x1000, 0x2000] {
+            memory.store(offset, 7).unwrap();
+        }
+        memory.discard(0x1000, 0x1000).unwrap();
+        assert_eq!([0, 0x1000, 0x2000].map(|offset| memory.load(offset)), [Some(7), Some(0), Some(7)]);
+        for (offset, bytes) in [(0x1000, 0x3000), (0, 0), (8, 0x1000), (0, 8), (u64::MAX & !0xfff, 0x1000)] {
+            assert_eq!(memory.discard(offset, bytes).unwrap_err().errno, Errno::EINVAL, "{offset:#x}");
+        }
+        let anonymous = GuestMemory::anonymous(0x1000).unwrap();
+        assert_eq!(anonymous.discard(0, 0x1000).unwrap_err().errno, Errno::EOPNOTSUPP);
     }
 }

@@ -12,6 +12,7 @@
 //! | [`GuestMemory`] | an owned mapping that backs a slot |
 //! | [`Vcpu`] | one virtual CPU |
 //! | [`Exit`], [`Resume`] | why a vCPU stopped, and how it goes on |
+//! | [`Requests`] | the kernel of a [`crate::ram::Ram`], for the VM of any library |
 //! | [`Failed`] | which call failed, with which errno |
 //!
 //! [`request`] has the bare requests about guest memory, for VMs and vCPUs of other libraries; [`arm64`] what only that
@@ -26,15 +27,17 @@ mod ioctl;
 mod kvm;
 mod memory;
 pub mod request;
+mod requests;
 mod vcpu;
 mod vm;
 mod wire;
 
 pub use exit::{Exit, Resume, SystemEvent};
-pub use failed::Failed;
 pub use file::{GuestFile, Refused};
 pub use kvm::Kvm;
+pub use crate::ram::Failed;
 pub use memory::GuestMemory;
+pub use requests::Requests;
 pub use vcpu::Vcpu;
 pub use vm::Vm;
 
@@ -46,4 +49,5 @@ const _: () = {
     shared::<Vcpu>();
     shared::<GuestMemory>();
     shared::<GuestFile>();
+    shared::<crate::ram::Ram<Requests<rustix::fd::OwnedFd>>>();
 };

@@ -3,7 +3,7 @@
 //! VMs, vCPUs and files are borrowed as descriptors, so that they may belong to any other library. An interrupted
 //! request is made again. Nothing is checked here that the kernel checks.
 
-use super::failed::Failed;
+use crate::ram::Failed;
 use super::ioctl;
 use rustix::fd::{AsFd, OwnedFd};
 use tenure_abi::gmem::ioctl as number;
@@ -113,4 +113,13 @@ pub fn set_memory_attributes2(file: impl AsFd, attributes: &mut MemoryAttributes
 pub fn pre_fault_memory(vcpu: impl AsFd, range: &mut PreFaultMemory) -> Result<(), Failed> {
     // SAFETY: this is the structure of this request, and it holds no address of this process.
     unsafe { ioctl::structure(vcpu, "KVM_PRE_FAULT_MEMORY", number::PRE_FAULT_MEMORY, range) }.map(drop)
+}
+
+/// `KVM_RUN` on a vCPU; an interrupted one is not made again. What it came to stands in the vCPU's page:
+/// [`crate::exits::Ran::of`].
+///
+/// # Errors
+/// What the kernel says: `EFAULT` and `EHWPOISON` for memory faults, too.
+pub fn run(vcpu: impl AsFd) -> Result<(), Failed> {
+    ioctl::run(vcpu, number::RUN)
 }

@@ -2,27 +2,29 @@
 
 use super::arm64::{Register, VCPU_POWER_OFF, VCPU_PSCI_0_2};
 use super::exit::{Exit, Resume};
-use super::failed::Failed;
+use crate::ram::Failed;
 use super::vm::Shared;
 use super::{ioctl, wire};
+use crate::exits::Ran;
 use core::mem::offset_of;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::io::Errno as RustixErrno;
 use rustix::mm::{MapFlags, ProtFlags};
 use std::sync::Arc;
 use tenure_abi::Errno;
-use tenure_abi::gmem::MmioExit;
-use tenure_abi::gmem::ioctl::RUN;
+use tenure_abi::gmem::{MmioExit, RunPage};
+
+/// What the exit reason is before a vCPU runs: nothing that the kernel would write.
+const STALE: u32 = u32::MAX;
 
 /// The mapping of a vCPU's `struct kvm_run`.
-struct RunPage {
-    start: NonNull<wire::Run>,
+struct Mapped {
+    start: NonNull<RunPage>,
     bytes: usize,
 }
 
-impl Drop for RunPage {
+impl Drop for Mapped {
     fn drop(&mut self) {
         // SAFETY: the mapping is this value's own and nothing borrows from it.
         let _ = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.bytes) };
@@ -33,7 +35,7 @@ impl Drop for RunPage {
 pub struct Vcpu {
     // In this order: the vCPU must be gone before the memory of its VM is unmapped.
     fd: OwnedFd,
-    page: RunPage,
+    page: Mapped,
     /// Set while one thread is inside [`Vcpu::run`]. Not a lock: nobody waits for it.
     running: AtomicBool,
     _vm: Arc<Shared>,
@@ -57,7 +59,7 @@ impl Vcpu {
         *features |= VCPU_PSCI_0_2 | if off { VCPU_POWER_OFF } else { 0 };
         // SAFETY: this is the structure of this request, and it holds no address.
         unsafe { ioctl::structure(&fd, "KVM_ARM_VCPU_INIT", wire::ARM_VCPU_INIT, &mut init) }?;
-        if bytes < size_of::<wire::Run>() {
+        if bytes < size_of::<RunPage>() {
             return Err(Failed::new("KVM_GET_VCPU_MMAP_SIZE", Errno::EINVAL));
         }
         let protection = ProtFlags::READ | ProtFlags::WRITE;
@@ -65,7 +67,7 @@ impl Vcpu {
         let start = unsafe { rustix::mm::mmap(core::ptr::null_mut(), bytes, protection, MapFlags::SHARED, &fd, 0) }
             .map_err(Failed::of("mmap of a vCPU"))?;
         let start = NonNull::new(start.cast()).ok_or(Failed::new("mmap of a vCPU", Errno::EFAULT))?;
-        Ok(Self { fd, page: RunPage { start, bytes }, running: AtomicBool::new(false), _vm: vm })
+        Ok(Self { fd, page: Mapped { start, bytes }, running: AtomicBool::new(false), _vm: vm })
     }
 
     /// Writes a register.
@@ -119,17 +121,22 @@ impl Vcpu {
     /// The caller has set `running`.
     fn run_alone(&self, resume: Resume) -> Result<Exit, Failed> {
         if let Resume::Loaded(value) = resume {
-            let data = const { offset_of!(wire::Run, payload) + offset_of!(MmioExit, data) };
+            let data = const { offset_of!(RunPage, payload) + offset_of!(MmioExit, data) };
             // SAFETY: the field lies inside the mapping, is aligned to 8 bytes, and no other thread touches the page.
             unsafe { self.page.start.as_ptr().byte_add(data).cast::<u64>().write_volatile(value.to_le()) };
         }
-        match ioctl::run(&self.fd, RUN) {
-            Ok(()) => {}
-            Err(RustixErrno::INTR) => return Ok(Exit::Interrupted),
-            Err(errno) => return Err(Failed::of("KVM_RUN")(errno)),
+        let page = self.page.start.as_ptr();
+        // SAFETY: the field lies inside the mapping and is aligned, and no other thread touches the page.
+        unsafe { (&raw mut (*page).exit_reason).write_volatile(STALE) };
+        let result = super::request::run(self);
+        // SAFETY: the page is mapped, large enough and aligned; any bytes are a valid `RunPage`, and it is copied.
+        let run = unsafe { page.read_volatile() };
+        match Ran::of(result.map_err(|failed| failed.errno), &run) {
+            Ran::MemoryFault(fault) => return Ok(Exit::MemoryFault(fault)),
+            Ran::Poisoned(fault) => return Ok(Exit::Poisoned(fault)),
+            Ran::Interrupted => return Ok(Exit::Interrupted),
+            _ => result?,
         }
-        // SAFETY: the page is mapped, large enough and aligned; any bytes are a valid `Run`, and it is copied.
-        let run = unsafe { self.page.start.as_ptr().read_volatile() };
         Ok(Exit::decode(&run))
     }
 }

@@ -1,6 +1,6 @@
 //! One VM, and the memory of its slots.
 
-use super::failed::Failed;
+use crate::ram::Failed;
 use super::memory::GuestMemory;
 use super::vcpu::Vcpu;
 use super::{GuestFile, ioctl, request, wire};

@@ -5,7 +5,6 @@
 
 use core::mem::{offset_of, size_of};
 use rustix::ioctl::{Opcode, opcode};
-use tenure_abi::gmem::MmioExit;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// `KVMIO`.
@@ -36,28 +35,8 @@ pub(super) struct VcpuInit {
     pub(super) features: [u32; 7],
 }
 
-/// The beginning of `struct kvm_run`: what every exit has.
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub(super) struct RunHeader {
-    pub(super) request_interrupt_window: u8,
-    pub(super) immediate_exit: u8,
-    pub(super) padding: [u8; 6],
-    pub(super) exit_reason: u32,
-    pub(super) ready_for_interrupt_injection: u8,
-    pub(super) if_flag: u8,
-    pub(super) flags: u16,
-    pub(super) cr8: u64,
-    pub(super) apic_base: u64,
-}
-
-/// The union of `struct kvm_run`, by exit reason; as many bytes as any of them needs.
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub(super) struct RunPayload(pub(super) [u64; 4]);
-
 /// `system_event`, exit reason 24: its type, the number of data words, the first of them.
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(super) struct SystemEventExit {
     pub(super) kind: u32,
@@ -65,20 +44,9 @@ pub(super) struct SystemEventExit {
     pub(super) data: [u64; 3],
 }
 
-/// `struct kvm_run`, up to where the client reads.
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub(super) struct Run {
-    pub(super) header: RunHeader,
-    pub(super) payload: RunPayload,
-}
-
 const _: () = {
     assert!(size_of::<OneReg>() == 16 && size_of::<VcpuInit>() == 32);
-    assert!(offset_of!(RunHeader, exit_reason) == 8 && offset_of!(RunHeader, flags) == 14);
-    assert!(size_of::<RunHeader>() == 32 && offset_of!(Run, payload) == 32);
-    assert!(size_of::<MmioExit>() <= size_of::<RunPayload>());
-    assert!(offset_of!(SystemEventExit, data) == 8 && size_of::<SystemEventExit>() == size_of::<RunPayload>());
+    assert!(offset_of!(SystemEventExit, data) == 8);
 };
 
 #[cfg(test)]

@@ -7,9 +7,11 @@
 //! | [`rows`] | the rows of the behaviour table, over any target |
 //! | [`observations`] | 142 single observations, and what Linux 7.3.4 says to them |
 //! | [`differential`] | two targets in lock-step |
+//! | [`client`] | the client of a VMM, over real kernels and the provider |
 //! | `kernel` (x86-64 Linux) | the trait over this machine's `/dev/kvm` |
 //! | `system` (Linux) | being process 1 |
 
+pub mod client;
 pub mod differential;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod kernel;

@@ -20,12 +20,14 @@
 //! | `attributes` | `KVM_SET_MEMORY_ATTRIBUTES`: by guest-physical address |
 //! | `convert` | `KVM_SET_MEMORY_ATTRIBUTES2`: on a file, in place |
 //! | `space` | `fallocate` |
+//! | `backing` | a VM's memory as what stands behind [`crate::convert::Front`] |
 //! | `resolve` | what a guest's access meets |
 //! | `prefault` | `KVM_PRE_FAULT_MEMORY` |
 //! | `launch`, `launch_update`, `init_mem_region` | the pages that a guest starts with |
 //! | `hypercall` | `KVM_HC_MAP_GPA_RANGE`, as far as KVM answers it |
 
 mod attributes;
+mod backing;
 mod convert;
 mod create;
 mod descriptors;
@@ -43,6 +45,7 @@ mod slots;
 mod space;
 mod vm;
 
+pub use backing::VmMemory;
 pub use create::{Created, may_map};
 pub use descriptors::Descriptors;
 pub use files::{Descriptor, Files, OpenFile};

@@ -161,6 +161,7 @@ impl Memory for Kernel {
             MemoryCall::PopulateRead => advise(libc::MADV_POPULATE_READ),
             MemoryCall::PopulateWrite => advise(libc::MADV_POPULATE_WRITE),
             MemoryCall::DontNeed => advise(libc::MADV_DONTNEED),
+            MemoryCall::Remove => advise(libc::MADV_REMOVE),
             MemoryCall::HugePage => advise(libc::MADV_HUGEPAGE),
             MemoryCall::Collapse => advise(COLLAPSE),
             MemoryCall::Lock => {

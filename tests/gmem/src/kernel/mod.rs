@@ -21,11 +21,12 @@ mod touch;
 mod vmm;
 
 use crate::table::Table;
-use crate::target::{Machine, Target};
+use crate::target::{Fault, Machine, Target};
 use child::Child;
 use memory::{Mapping, Pin};
 use std::os::fd::OwnedFd;
 use tenure_abi::Errno;
+use tenure_host::linux::GuestMemory;
 use vmm::Vm;
 
 /// This machine's KVM, and everything that was opened on it.
@@ -70,6 +71,34 @@ impl Kernel {
         kernel.reset();
         Ok(kernel)
     }
+}
+
+impl Kernel {
+    /// A VM's descriptor, for a client that shares it.
+    pub fn vm_descriptor(&mut self, vm: crate::target::VmId) -> std::os::fd::BorrowedFd<'_> {
+        self.vms.get(vm.0).borrow()
+    }
+}
+
+/// Loads a byte of a client's memory.
+///
+/// # Errors
+/// The signal.
+pub fn touch_load(memory: &GuestMemory, offset: u64) -> Result<u8, Fault> {
+    touch::load(memory.address(), inside(memory, offset))
+}
+
+/// Stores a byte there.
+///
+/// # Errors
+/// The signal.
+pub fn touch_store(memory: &GuestMemory, offset: u64, value: u8) -> Result<(), Fault> {
+    touch::store(memory.address(), inside(memory, offset), value)
+}
+
+fn inside(memory: &GuestMemory, offset: u64) -> u64 {
+    assert!(offset < memory.bytes() as u64, "a test touches {offset:#x}");
+    offset
 }
 
 impl Target for Kernel {

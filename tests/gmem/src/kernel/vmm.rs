@@ -39,7 +39,7 @@ impl Vm {
         self.fd.as_raw_fd()
     }
 
-    fn borrow(&self) -> BorrowedFd<'_> {
+    pub(super) fn borrow(&self) -> BorrowedFd<'_> {
         // SAFETY: the descriptor is open as long as `self` is borrowed.
         unsafe { BorrowedFd::borrow_raw(self.fd.as_raw_fd()) }
     }

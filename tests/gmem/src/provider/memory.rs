@@ -36,6 +36,19 @@ impl Provider {
     }
 }
 
+impl Provider {
+    /// Memory of its own loses pages. What the call does to a file is not modelled.
+    fn remove_pages(&mut self, mapping: MappingId, offset: u64, bytes: u64) -> Answer<u8> {
+        let Mapped::Memory(pages) = &mut self.space.mappings.get(mapping.0).what else { return Err(Errno::EOPNOTSUPP) };
+        let (first, end) = ((offset / PAGE) as usize, offset.saturating_add(bytes).div_ceil(PAGE) as usize);
+        let range = pages.get_mut(first..end).ok_or(Errno::ENOMEM)?;
+        for pfn in range.iter_mut().filter_map(Option::take) {
+            self.frames.release(pfn);
+        }
+        Ok(0)
+    }
+}
+
 impl Memory for Provider {
     fn map(&mut self, file: FileId, offset: u64, bytes: u64, kind: MapKind) -> Answer<MappingId> {
         if bytes == 0 || !offset.is_multiple_of(PAGE) {
@@ -117,6 +130,7 @@ impl Memory for Provider {
                 self.frames.unmap_host(|(who, which, page)| *who == vmm && *which == mapping.0 && pages.contains(page));
                 Ok(0)
             }
+            MemoryCall::Remove => self.remove_pages(mapping, offset, bytes),
             MemoryCall::HugePage => Ok(0),
             MemoryCall::Collapse => Err(Errno::EINVAL),
             MemoryCall::MakeExecutable => {

@@ -105,6 +105,17 @@ impl Provider {
         }
     }
 
+    /// Bytes of all frames in use.
+    pub fn backed(&self) -> u64 {
+        self.frames.in_use() as u64 * PAGE
+    }
+
+    /// How many descriptors and mappings are open.
+    pub fn open(&self) -> (usize, usize) {
+        let mapped = self.space.mappings.all().filter(|(_, mapping)| !mapping.holders.is_empty());
+        (self.files.all().count(), mapped.count())
+    }
+
     /// The last descriptor or mapping of an opened file may be gone: its VM loses it, and if nobody else has it, it ends.
     fn forget_if_unused(&mut self, open: OpenFile) {
         let by_descriptor = self.files.all().any(|(_, number)| self.inodes.opened(*number) == open);

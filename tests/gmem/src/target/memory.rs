@@ -59,6 +59,8 @@ pub enum MemoryCall {
     PopulateWrite,
     /// `madvise(MADV_DONTNEED)`.
     DontNeed,
+    /// `madvise(MADV_REMOVE)`: the pages behind the range are freed, for everybody who maps them.
+    Remove,
     /// `madvise(MADV_HUGEPAGE)`.
     HugePage,
     /// `madvise(MADV_COLLAPSE)`.
