@@ -136,9 +136,8 @@ fn all<R: Range>(
     let mut left = whole;
     let mut attempt = 0;
     loop {
-        let stopped = |left: R, why| {
-            Err(Stopped { done: whole.pages().wrapping_sub(left.pages()), gpa: left.gpa(), why })
-        };
+        let stopped =
+            |left: R, why| Err(Stopped { done: whole.pages().wrapping_sub(left.pages()), gpa: left.gpa(), why });
         let mut asked = left;
         let result = call(&mut asked);
         let Some(done) = left.pages().checked_sub(asked.pages()) else { return stopped(left, Why::Astray) };
@@ -165,8 +164,16 @@ fn all<R: Range>(
 mod tests {
     use super::*;
 
-    const UPDATE: SnpLaunchUpdate =
-        SnpLaunchUpdate { gfn_start: 0x100, uaddr: 0x5000, len: 8 << 12, page_type: 1, pad0: 0, flags: 0, pad1: 0, pad2: [0; 4] };
+    const UPDATE: SnpLaunchUpdate = SnpLaunchUpdate {
+        gfn_start: 0x100,
+        uaddr: 0x5000,
+        len: 8 << 12,
+        page_type: 1,
+        pad0: 0,
+        flags: 0,
+        pad1: 0,
+        pad2: [0; 4],
+    };
     const REGION: TdxInitMemRegion = TdxInitMemRegion { source_addr: 0x5000, gpa: 0x10_0000, nr_pages: 8 };
 
     fn refused(errno: Errno) -> Refused {

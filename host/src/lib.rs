@@ -21,9 +21,9 @@ pub mod convert;
 pub mod exits;
 pub mod faults;
 pub mod gmem;
+pub mod launch;
 #[cfg(feature = "std")]
 pub mod lease;
-pub mod launch;
 pub mod platform;
 #[cfg(feature = "std")]
 pub mod ram;

@@ -1,7 +1,7 @@
 //! A guest memory file: created for a VM, mapped, filled with holes, converted.
 
-use crate::ram::Failed;
 use super::request;
+use crate::ram::Failed;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::FallocateFlags;
 use tenure_abi::Errno;

@@ -1,8 +1,8 @@
 //! `/dev/kvm`.
 
-use crate::ram::Failed;
 use super::vm::Vm;
 use super::{ioctl, request};
+use crate::ram::Failed;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use tenure_abi::Errno;

@@ -4,8 +4,8 @@
 //! raw pointers, volatile, one aligned word at a time. A word of a page that the guest holds private
 //! cannot be read at all: the access ends the process with a signal unless the process handles it.
 
-use crate::ram::Failed;
 use super::file::GuestFile;
+use crate::ram::Failed;
 use core::ffi::c_void;
 use core::ptr::NonNull;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -162,10 +162,7 @@ impl GuestMemory {
 }
 
 /// A slot, with a guest memory file from some byte on behind it.
-pub(super) fn with_file(
-    mut region: UserspaceMemoryRegion,
-    file: Option<(&GuestFile, u64)>,
-) -> UserspaceMemoryRegion2 {
+pub(super) fn with_file(mut region: UserspaceMemoryRegion, file: Option<(&GuestFile, u64)>) -> UserspaceMemoryRegion2 {
     let mut slot = UserspaceMemoryRegion2::default();
     if let Some((file, offset)) = file {
         region.flags |= RegionFlags::GUEST_MEMFD.bits();

@@ -32,10 +32,10 @@ mod vcpu;
 mod vm;
 mod wire;
 
+pub use crate::ram::Failed;
 pub use exit::{Exit, Resume, SystemEvent};
 pub use file::{GuestFile, Refused};
 pub use kvm::Kvm;
-pub use crate::ram::Failed;
 pub use memory::GuestMemory;
 pub use requests::Requests;
 pub use vcpu::Vcpu;

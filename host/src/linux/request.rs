@@ -3,8 +3,8 @@
 //! VMs, vCPUs and files are borrowed as descriptors, so that they may belong to any other library. An interrupted
 //! request is made again. Nothing is checked here that the kernel checks.
 
-use crate::ram::Failed;
 use super::ioctl;
+use crate::ram::Failed;
 use rustix::fd::{AsFd, OwnedFd};
 use tenure_abi::gmem::ioctl as number;
 use tenure_abi::gmem::{

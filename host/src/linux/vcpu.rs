@@ -2,10 +2,10 @@
 
 use super::arm64::{Register, VCPU_POWER_OFF, VCPU_PSCI_0_2};
 use super::exit::{Exit, Resume};
-use crate::ram::Failed;
 use super::vm::Shared;
 use super::{ioctl, wire};
 use crate::exits::Ran;
+use crate::ram::Failed;
 use core::mem::offset_of;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};

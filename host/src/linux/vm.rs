@@ -1,9 +1,9 @@
 //! One VM, and the memory of its slots.
 
-use crate::ram::Failed;
 use super::memory::GuestMemory;
 use super::vcpu::Vcpu;
 use super::{GuestFile, ioctl, request, wire};
+use crate::ram::Failed;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -64,7 +64,11 @@ impl<K: Kernel> Backing for Ram<K> {
             Strategy::TwoBackings => self.two_backings(&region, &pages, to, mode),
             Strategy::SharedOnly { .. } if to == Visibility::Shared => {
                 let zero = mode == ContentMode::Zero;
-                if zero { self.free(&region, &pages, Visibility::Shared).map_err(|failed| error(failed).into()) } else { Ok(()) }
+                if zero {
+                    self.free(&region, &pages, Visibility::Shared).map_err(|failed| error(failed).into())
+                } else {
+                    Ok(())
+                }
             }
             Strategy::SharedOnly { .. } | Strategy::Protected => Err(Error::NotSupported.into()),
         }

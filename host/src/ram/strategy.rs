@@ -2,8 +2,8 @@
 
 use super::kernel::Kernel;
 use tenure_abi::Errno;
-use tenure_abi::gmem::{Attributes, CreateFlags, MemoryAttributes, MemoryAttributes2};
 use tenure_abi::PAGE_SIZE;
+use tenure_abi::gmem::{Attributes, CreateFlags, MemoryAttributes, MemoryAttributes2};
 
 /// Where attributes are tried: far above what guests have, below the end of what KVM takes (2^52).
 const FAR: u64 = 1 << 51;

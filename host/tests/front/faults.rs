@@ -42,7 +42,10 @@ fn the_same_address_again_and_again_escalates_and_another_one_starts_afresh() {
     assert_eq!(at(1), Verdict::RunAgain);
     let mut log = FaultLog::new(1);
     for _ in 0..5 {
-        assert_eq!(front.fault(&fault(1, Visibility::Shared), front.entering(), Policy::Deny, &mut log), Verdict::RunAgain);
+        assert_eq!(
+            front.fault(&fault(1, Visibility::Shared), front.entering(), Policy::Deny, &mut log),
+            Verdict::RunAgain
+        );
         log.got_on();
     }
 }

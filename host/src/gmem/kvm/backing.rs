@@ -16,9 +16,7 @@ pub struct VmMemory<'v, N: Nodes, F, const SLOTS: usize = 512, const BINDINGS: u
     files: &'v F,
 }
 
-impl<'v, N: Nodes, F: Files<BINDINGS>, const SLOTS: usize, const BINDINGS: usize>
-    VmMemory<'v, N, F, SLOTS, BINDINGS>
-{
+impl<'v, N: Nodes, F: Files<BINDINGS>, const SLOTS: usize, const BINDINGS: usize> VmMemory<'v, N, F, SLOTS, BINDINGS> {
     /// The memory of `vm`, whose files are in `files`.
     pub const fn new(vm: &'v Vm<N, SLOTS>, files: &'v F) -> Self {
         Self { vm, files }
@@ -34,11 +32,7 @@ impl<N: Nodes, F: Files<BINDINGS>, const SLOTS: usize, const BINDINGS: usize> co
         let slot = self.vm.slots.at(gfn)?;
         let backing = slot.backing?;
         let into = gfn.number() - slot.gfns.first().number();
-        Some(Stretch {
-            gfns: slot.gfns.rest(into)?,
-            file: backing.file?,
-            offset: (backing.first + into) << PAGE_SHIFT,
-        })
+        Some(Stretch { gfns: slot.gfns.rest(into)?, file: backing.file?, offset: (backing.first + into) << PAGE_SHIFT })
     }
 
     fn rule(&self, file: FileId, to: Visibility, mode: ContentMode) -> Rule {

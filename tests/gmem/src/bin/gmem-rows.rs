@@ -1,10 +1,11 @@
-//! Tries every row on this machine's kernel and prints a line for each; as process 1 it powers the machine off.
+//! Tries every row, and every row of the client, on this machine's kernel and prints a line for each; as process 1 it powers the machine off.
 //!
 //! Where a kernel 7.3 has private memory the table of single observations follows: `ROW name = value`, and whether that
 //! is what is expected. `--list` prints the rows' ids and what they say, and tries nothing. `--provider NAME` tries all
 //! of it on our own provider as the kernel of that name: `6.8`, `6.11`, `6.18`, `7.3`, `rfc-v5` or `v8`.
 
 use std::process::ExitCode;
+use tenure_test_gmem::client::{self, Emulated, Real, World};
 use tenure_test_gmem::{Target, kernel::Kernel, observations, provider::Provider, rows, system, target::Personality};
 
 fn main() -> ExitCode {
@@ -22,7 +23,11 @@ fn run(arguments: &[String]) -> bool {
             true
         }
         [] => match Kernel::open() {
-            Ok(mut kernel) => all(&mut kernel),
+            Ok(mut kernel) => {
+                let good = all(&mut kernel);
+                drop(kernel);
+                good & client(Real::open())
+            }
             Err(why) => {
                 println!("TENURE case gmem_rows_run skip {why}");
                 true
@@ -30,7 +35,7 @@ fn run(arguments: &[String]) -> bool {
         },
         ["--provider", name] => {
             if let Ok(personality) = name.parse::<Personality>() {
-                all(&mut Provider::new(personality))
+                all(&mut Provider::new(personality)) & client(Ok(Emulated::new(personality)))
             } else {
                 eprintln!("no personality is called {name}");
                 false
@@ -38,6 +43,17 @@ fn run(arguments: &[String]) -> bool {
         }
         _ => {
             eprintln!("usage: gmem-rows [--list | --provider NAME]");
+            false
+        }
+    }
+}
+
+/// The rows of the client, on a world of their own.
+fn client(world: Result<impl World, String>) -> bool {
+    match world {
+        Ok(mut world) => client::run_all(&mut world, |line| println!("{line}")),
+        Err(why) => {
+            println!("TENURE case client_rows fail {why}");
             false
         }
     }

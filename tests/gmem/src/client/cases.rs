@@ -22,34 +22,47 @@ struct Client<'w, W: World> {
     front: Front<Ram<W::Kernel>>,
 }
 
-/// A case, and what it is called.
+/// A row of the table.
 struct Case<W: World> {
-    name: &'static str,
+    id: &'static str,
     run: fn(&mut Client<'_, W>) -> Found,
 }
 
-/// Runs all cases and prints a line for each; whether none failed.
+/// Tries every row and prints a line for each; whether none failed.
+///
+/// | row | what has to hold |
+/// |---|---|
+/// | CL-01 | the strategy is the one that the kernel can serve, found by trying |
+/// | CL-02 | what host and guest write to shared memory the other one reads |
+/// | CL-03 | private contents are out of the host's reach, shared ones are not, there and back |
+/// | CL-04 | a range over several slots and files is converted up to an exact prefix, or not at all |
+/// | CL-05 | a guest's request is done and answered, a malformed one is refused |
+/// | CL-06 | memory comes and goes while the guest lives |
+/// | CL-07 | a balloon frees pages of either side and leaves each as private or shared as it was |
+/// | CL-08 | zeroes are promised towards shared, and refused where only the host would vouch for them |
+/// | CL-09 | no page is ever backed twice |
+/// | CL-10 | nonsense is refused and changes nothing |
 pub fn run_all<W: World>(world: &mut W, mut say: impl FnMut(&str)) -> bool {
     let cases: [Case<W>; 10] = [
-        Case { name: "client_finds_what_the_kernel_offers", run: |client| client.offers() },
-        Case { name: "client_shared_memory_goes_both_ways", run: |client| client.both_ways() },
-        Case { name: "client_converts_there_and_back", run: |client| client.there_and_back() },
-        Case { name: "client_stops_at_an_exact_prefix", run: |client| client.prefix() },
-        Case { name: "client_answers_the_guests_request", run: |client| client.request() },
-        Case { name: "client_memory_comes_and_goes_under_a_live_guest", run: |client| client.hotplug() },
-        Case { name: "client_balloon_frees_either_side", run: |client| client.balloon() },
-        Case { name: "client_promises_zeroes_where_it_can", run: |client| client.zeroes() },
-        Case { name: "client_never_backs_a_page_twice", run: |client| client.not_doubled() },
-        Case { name: "client_refuses_what_makes_no_sense", run: |client| client.nonsense() },
+        Case { id: "CL-01", run: |client| client.offers() },
+        Case { id: "CL-02", run: |client| client.both_ways() },
+        Case { id: "CL-03", run: |client| client.there_and_back() },
+        Case { id: "CL-04", run: |client| client.prefix() },
+        Case { id: "CL-05", run: |client| client.request() },
+        Case { id: "CL-06", run: |client| client.hotplug() },
+        Case { id: "CL-07", run: |client| client.balloon() },
+        Case { id: "CL-08", run: |client| client.zeroes() },
+        Case { id: "CL-09", run: |client| client.not_doubled() },
+        Case { id: "CL-10", run: |client| client.nonsense() },
     ];
     let mut good = true;
     for case in cases {
         let found = one(world, &case);
         good &= found.is_ok();
         say(&match found {
-            Ok(None) => format!("TENURE case {} pass", case.name),
-            Ok(Some(why)) => format!("TENURE case {} skip {why}", case.name),
-            Err(seen) => format!("TENURE case {} fail {seen}", case.name),
+            Ok(None) => format!("TENURE row {} pass", case.id),
+            Ok(Some(why)) => format!("TENURE row {} n/a {why}", case.id),
+            Err(seen) => format!("TENURE row {} fail {seen}", case.id),
         });
     }
     good
@@ -327,7 +340,9 @@ impl<W: World> Client<'_, W> {
             }
             let now = self.world.backed().unwrap_or(u64::MAX);
             ensure(now <= limit, || format!("round {round}: {} bytes back {bytes}", now - before))?;
-            ensure(now + self.world.blur() >= before + bytes, || format!("round {round}: only {} bytes", now - before))?;
+            ensure(now + self.world.blur() >= before + bytes, || {
+                format!("round {round}: only {} bytes", now - before)
+            })?;
             if private {
                 side = if side == SHARED { PRIVATE } else { SHARED };
                 self.turn(0, PAGES, side)?;

@@ -154,7 +154,9 @@ impl World for Emulated {
         provider.reset();
         let protected = provider.create_vm(VmType::SW_PROTECTED);
         self.protected = protected.is_ok();
-        let vm = protected.or_else(|_| provider.create_vm(VmType::DEFAULT)).map_err(|errno| format!("creating a VM: {errno:?}"))?;
+        let vm = protected
+            .or_else(|_| provider.create_vm(VmType::DEFAULT))
+            .map_err(|errno| format!("creating a VM: {errno:?}"))?;
         let enable = EnableCapability::new(Capability::EXIT_HYPERCALL, 1 << hypercall::MAP_GPA_RANGE);
         provider.enable(vm, &enable).map_err(|errno| format!("hypercalls: {errno:?}"))?;
         drop(provider);

@@ -34,8 +34,10 @@ pub(crate) struct Tried {
 
 /// One line for each row, then one for each that the table does not know.
 pub(super) fn judge(all: &[Tried]) -> Vec<Line> {
-    let mut lines: Vec<_> =
-        ROWS.iter().flat_map(|rows| (rows.first..=rows.last).map(move |number| row(&id(number), rows, all))).collect();
+    let mut lines: Vec<_> = ROWS
+        .iter()
+        .flat_map(|rows| (rows.first..=rows.last).map(move |number| row(&rows.id(number), rows, all)))
+        .collect();
     for Tried { heard, .. } in all {
         for unknown in heard.said.iter().flat_map(|said| &said.rows).filter(|row| !known(&row.name)) {
             let verdict = Verdict::Fail("a program reports it, the table of rows does not know it".into());
@@ -45,12 +47,8 @@ pub(super) fn judge(all: &[Tried]) -> Vec<Line> {
     lines
 }
 
-fn id(number: u16) -> String {
-    format!("GM-{number:02}")
-}
-
 fn known(name: &str) -> bool {
-    ROWS.iter().any(|rows| (rows.first..=rows.last).any(|number| id(number) == name))
+    ROWS.iter().any(|rows| (rows.first..=rows.last).any(|number| rows.id(number) == name))
 }
 
 /// The line of one row.
@@ -66,6 +64,10 @@ fn row(id: &str, rows: &Rows, all: &[Tried]) -> Line {
 }
 
 impl Rows {
+    fn id(&self, number: u16) -> String {
+        format!("{}-{number:02}", self.prefix)
+    }
+
     fn demands(&self, target: Target) -> bool {
         match target {
             Target::Provider(personality) => self.provider.contains(&personality),

@@ -8,6 +8,8 @@ use Target::{Here, Stock};
 
 /// Some rows in sequence, of which the same is demanded.
 pub(super) struct Rows {
+    /// What comes before the number: `GM` for the kernel's rows, `CL` for those of the client over it.
+    pub(super) prefix: &'static str,
     /// Number of the first.
     pub(super) first: u16,
     /// Number of the last.
@@ -21,11 +23,11 @@ pub(super) struct Rows {
 }
 
 const fn rows(first: u16, last: u16, provider: &'static [&'static str], real: &'static [Target]) -> Rows {
-    Rows { first, last, provider, real, because: "" }
+    Rows { prefix: "GM", first, last, provider, real, because: "" }
 }
 
 const fn not_here(first: u16, last: u16, because: &'static str) -> Rows {
-    Rows { first, last, provider: &[], real: &[], because }
+    Rows { prefix: "GM", first, last, provider: &[], real: &[], because }
 }
 
 /// Conversion in place as posted last; the final form of the content modes.
@@ -52,6 +54,10 @@ const SNP: &str = "needs SEV-SNP hardware";
 const NUMA: &str = "needs two NUMA nodes and a kernel with policies for these files";
 
 /// All of them, in order.
+const fn client(number: u16, real: &'static [Target]) -> Rows {
+    Rows { prefix: "CL", first: number, last: number, provider: ALL, real, because: "" }
+}
+
 pub(super) const ROWS: &[Rows] = &[
     rows(1, 11, LAST, NONE),
     rows(12, 14, MODES, NONE),
@@ -85,6 +91,18 @@ pub(super) const ROWS: &[Rows] = &[
     not_here(86, 86, "needs SEV-SNP or TDX hardware"),
     rows(87, 95, ALL, REAL),
     rows(96, 107, MAPPED, REAL),
+    client(1, REAL),
+    client(2, REAL),
+    // A kernel whose VMs have no private memory converts nothing.
+    client(3, QEMU),
+    client(4, QEMU),
+    client(5, QEMU),
+    client(6, REAL),
+    client(7, REAL),
+    client(8, QEMU),
+    // Where other programs run too nobody can say what backs what.
+    client(9, QEMU),
+    client(10, REAL),
 ];
 
 #[cfg(test)]
@@ -93,9 +111,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_row_from_1_to_107_is_listed_once_in_order() {
-        let numbers: Vec<_> = ROWS.iter().flat_map(|rows| rows.first..=rows.last).collect();
-        assert_eq!(numbers, (1..=107).collect::<Vec<_>>());
+    fn every_row_is_listed_once_in_order() {
+        for (prefix, last) in [("GM", 107), ("CL", 10)] {
+            let rows = ROWS.iter().filter(|rows| rows.prefix == prefix);
+            let numbers: Vec<_> = rows.flat_map(|rows| rows.first..=rows.last).collect();
+            assert_eq!(numbers, (1..=last).collect::<Vec<_>>());
+        }
     }
 
     #[test]
