@@ -6,11 +6,14 @@
 //! | `emulated` | a world that is our own provider, spoken to in KVM's words |
 //! | `real` (x86-64 Linux) | a world that is this machine's kernel |
 //! | `cases` | what has to hold |
+//! | `storm` (x86-64 Linux) | the same while everything is converted all the time |
 
 mod cases;
 mod emulated;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod real;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub mod storm;
 mod world;
 
 pub use cases::run_all;

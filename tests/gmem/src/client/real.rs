@@ -73,22 +73,28 @@ impl World for Real {
     }
 
     fn backed(&mut self) -> Option<u64> {
-        // Only where nothing else runs.
-        if std::process::id() != 1 {
-            return None;
-        }
-        let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-        let line = text.lines().find_map(|line| line.strip_prefix("Cached:"))?;
-        line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+        page_cache()
     }
 
     fn blur(&self) -> u64 {
-        // The kernel adds up what its CPUs have counted only now and then.
-        1 << 20
+        BLUR
     }
 
     fn open(&mut self) -> (usize, usize) {
         let lines = |path: &str| std::fs::read_to_string(path).map_or(0, |text| text.lines().count());
         (std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count), lines("/proc/self/maps"))
     }
+}
+
+/// How far [`page_cache`] may be off: the kernel adds up what its CPUs have counted only now and then.
+pub(super) const BLUR: u64 = 1 << 20;
+
+/// Bytes of files in memory, of which guest memory files are a part; `None` where other programs have files too.
+pub(super) fn page_cache() -> Option<u64> {
+    if std::process::id() != 1 {
+        return None;
+    }
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Cached:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
 }

@@ -80,6 +80,11 @@ impl Kernel {
     }
 }
 
+/// From now on a signal of [`touch_load`] and [`touch_store`] is survived.
+pub fn survive_signals() {
+    touch::catch_signals();
+}
+
 /// Loads a byte of a client's memory.
 ///
 /// # Errors

@@ -35,6 +35,8 @@ pub(super) enum Start {
     Rows,
     /// `gmem-differential`
     Differential,
+    /// `gmem-storm`, on two processors
+    Storm,
 }
 
 impl Machine {
@@ -65,10 +67,12 @@ impl Machine {
             match start {
                 Start::Rows => &programs.rows,
                 Start::Differential => &programs.differential,
+                Start::Storm => &programs.storm,
             },
         )?;
         let mut qemu = Command::new("qemu-system-x86_64");
-        qemu.args(["-accel", "tcg", "-M", "q35", "-cpu", "EPYC,+svm,+npt", "-smp", "1", "-m", "512"])
+        qemu.args(["-accel", "tcg", "-M", "q35", "-cpu", "EPYC,+svm,+npt", "-m", "512"])
+            .args(["-smp", if start == Start::Storm { "2" } else { "1" }])
             .args(["-nographic", "-nodefaults", "-no-reboot", "-serial", "stdio"])
             .arg("-kernel")
             .arg(&kernel.path)

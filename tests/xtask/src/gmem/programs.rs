@@ -13,6 +13,8 @@ pub(super) struct Programs {
     pub(super) rows: PathBuf,
     /// A kernel and the provider in lock-step.
     pub(super) differential: PathBuf,
+    /// Conversions under a guest that runs.
+    pub(super) storm: PathBuf,
 }
 
 impl Programs {
@@ -30,7 +32,7 @@ impl Programs {
             return Err(format!("building {PACKAGE}:\n{}", done.build_error()));
         }
         let folder = workspace.target("").join(target.unwrap_or_default()).join("release");
-        Ok(Self { rows: folder.join("gmem-rows"), differential: folder.join("gmem-differential") })
+        Ok(Self { rows: folder.join("gmem-rows"), differential: folder.join("gmem-differential"), storm: folder.join("gmem-storm") })
     }
 }
 

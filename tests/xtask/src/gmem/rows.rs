@@ -40,13 +40,15 @@ pub(super) fn all(workspace: &Workspace, native: &Programs, machine: &Machine, s
         Err(reason) => tried(Target::Stock, "linux-7.3".into(), Ran::Not(reason.clone())),
         Ok(kernel) => {
             let against = format!("linux-{}", kernel.version());
-            tried(Target::Stock, against, under_qemu(workspace, machine, kernel, "gmem-rows-qemu", step))
+            let rows = under_qemu(workspace, machine, kernel, Start::Rows, "gmem-rows-qemu", step);
+            let storm = under_qemu(workspace, machine, kernel, Start::Storm, "gmem-storm-qemu", step);
+            together(tried(Target::Stock, against.clone(), rows), tried(Target::Stock, against, storm))
         }
     });
     all.extend(machine.supplied.as_ref().map(|kernel| match kernel {
         Err(reason) => tried(Target::InPlace, "linux-inplace".into(), Ran::Not(reason.clone())),
         Ok(kernel) => {
-            let ran = under_qemu(workspace, machine, kernel, "gmem-rows-inplace", step);
+            let ran = under_qemu(workspace, machine, kernel, Start::Rows, "gmem-rows-inplace", step);
             in_place(tried(Target::InPlace, format!("linux-inplace-{}", kernel.version()), ran))
         }
     }));
@@ -58,9 +60,27 @@ pub(super) fn lacks_here() -> Option<String> {
     if cfg!(target_arch = "x86_64") { kernels::lacks_gmem() } else { Some("the rows are for /dev/kvm on x86".into()) }
 }
 
-fn under_qemu(workspace: &Workspace, machine: &Machine, kernel: &Kernel, log: &str, step: &Step) -> Ran {
+fn under_qemu(
+    workspace: &Workspace,
+    machine: &Machine,
+    kernel: &Kernel,
+    start: Start,
+    log: &str,
+    step: &Step,
+) -> Ran {
     step.note(&format!("Linux {} under QEMU", kernel.release));
-    Ran::Finished(machine.boot(workspace, kernel, Start::Rows, &[], LIMIT, log))
+    Ran::Finished(machine.boot(workspace, kernel, start, &[], LIMIT, log))
+}
+
+/// Two programs of one target, as if it had been one.
+fn together(mut first: Tried, second: Tried) -> Tried {
+    first.broke = first.broke.or(second.broke);
+    match (&mut first.heard.said, second.heard.said) {
+        (Ok(said), Ok(more)) => said.extend(more),
+        (said @ Ok(_), Err(reason)) => *said = Err(reason),
+        (Err(_), _) => {}
+    }
+    first
 }
 
 /// What became of a program.
