@@ -27,16 +27,19 @@ const PAGES: u64 = 16;
 const DATA: u64 = 8;
 /// Where the guest's code is.
 const CODE: u64 = 0x1000;
+/// How often a round goes over its pages: long enough to be met by conversions.
+const PASSES: u64 = 200;
 /// More faults in a row at one place than any honest storm makes.
 const PATIENCE: u32 = 10_000;
 
-/// Writes BL to each of the sixteen pages of ES, reads the eight that carry data, and halts: with BL in AL if all held, else
+/// CX times writes BL to each of the sixteen pages of ES, reads the eight that carry data, and halts: with BL in AL if all held, else
 /// with the offset of the page in DI.
 const WRITE_ALL: &[u8] = &[
     0x31, 0xff, // xor di, di
     0x26, 0x88, 0x1d, // mov es:[di], bl
     0x81, 0xc7, 0x00, 0x10, // add di, 0x1000
     0x73, 0xf7, // jnc to the mov
+    0xe2, 0xf3, // loop to the beginning
     0x31, 0xff, // xor di, di
     0x26, 0x8a, 0x05, // mov al, es:[di]
     0x38, 0xd8, // cmp al, bl
@@ -231,7 +234,7 @@ impl Life<'_, '_> {
 
     /// Runs the guest from `rip` until it halts.
     fn run(&mut self, rip: u64, rbx: u64, rdi: u64) -> Result<kvm_regs, String> {
-        let regs = kvm_regs { rip, rbx, rdi, rflags: 2, ..kvm_regs::default() };
+        let regs = kvm_regs { rip, rbx, rcx: PASSES, rdi, rflags: 2, ..kvm_regs::default() };
         self.vcpu.set_regs(&regs).map_err(text("setting registers"))?;
         loop {
             let entered = self.sky.client.entering();
