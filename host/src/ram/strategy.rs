@@ -30,6 +30,7 @@ pub enum Strategy {
 
 /// What a kernel offers one VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // Each is the answer to a question of its own.
 pub struct Offers {
     /// Guest memory files.
     pub files: bool,

@@ -128,9 +128,9 @@ pub fn storm(rounds: u64) -> Result<Option<Weather>, String> {
             })
             .collect();
         let noise = scope.spawn(|| sky_ref.convert_noise());
-        let lived = lives.into_iter().map(|life| life.join().map_err(|_| "a vCPU's thread panicked".to_owned())?);
-        let lived = lived.collect::<Result<Vec<()>, String>>().map(drop);
-        lived.and(noise.join().map_err(|_| "the storm panicked".to_owned())?)
+        let ends = lives.into_iter().map(|life| life.join().map_err(|_| "a vCPU's thread panicked".to_owned())?);
+        let ends = ends.collect::<Result<Vec<()>, String>>().map(drop);
+        ends.and(noise.join().map_err(|_| "the storm panicked".to_owned())?)
     })?;
     sky.calm()?;
     let (conversions, spurious) = (sky.conversions.load(Relaxed), sky.spurious.load(Relaxed));
@@ -175,7 +175,8 @@ impl Sky<'_> {
         for cpu in 0..CPUS {
             self.convert(cpu * PAGES, PAGES, Visibility::Shared)?;
             for page in 0..PAGES {
-                let (memory, offset) = self.client.backing().memory(gfns(cpu * PAGES + page, 1).first()).ok_or("memory")?;
+                let (memory, offset) =
+                    self.client.backing().memory(gfns(cpu * PAGES + page, 1).first()).ok_or("memory")?;
                 touch_store(&memory, offset, 1).map_err(text("shared memory after the storm"))?;
             }
         }
@@ -204,7 +205,7 @@ impl Life<'_, '_> {
         // A run of data pages changes sides.
         let (first, count) = (round * 3 % DATA, 1 + round % 3);
         let count = count.min(DATA - first);
-        let to = if round / 2 % 2 == 0 { Visibility::Shared } else { Visibility::Private };
+        let to = if (round / 2).is_multiple_of(2) { Visibility::Shared } else { Visibility::Private };
         self.sky.convert(mine + first, count, to)?;
         let value = (round % 250 + 1) as u8;
         let regs = self.run(CODE, u64::from(value), 0)?;

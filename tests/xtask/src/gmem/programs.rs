@@ -32,7 +32,11 @@ impl Programs {
             return Err(format!("building {PACKAGE}:\n{}", done.build_error()));
         }
         let folder = workspace.target("").join(target.unwrap_or_default()).join("release");
-        Ok(Self { rows: folder.join("gmem-rows"), differential: folder.join("gmem-differential"), storm: folder.join("gmem-storm") })
+        Ok(Self {
+            rows: folder.join("gmem-rows"),
+            differential: folder.join("gmem-differential"),
+            storm: folder.join("gmem-storm"),
+        })
     }
 }
 

@@ -60,14 +60,7 @@ pub(super) fn lacks_here() -> Option<String> {
     if cfg!(target_arch = "x86_64") { kernels::lacks_gmem() } else { Some("the rows are for /dev/kvm on x86".into()) }
 }
 
-fn under_qemu(
-    workspace: &Workspace,
-    machine: &Machine,
-    kernel: &Kernel,
-    start: Start,
-    log: &str,
-    step: &Step,
-) -> Ran {
+fn under_qemu(workspace: &Workspace, machine: &Machine, kernel: &Kernel, start: Start, log: &str, step: &Step) -> Ran {
     step.note(&format!("Linux {} under QEMU", kernel.release));
     Ran::Finished(machine.boot(workspace, kernel, start, &[], LIMIT, log))
 }
