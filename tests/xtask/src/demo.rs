@@ -5,6 +5,7 @@
 //! if every claim of it holds.
 
 use crate::firmware::{self, Images, Machine};
+use crate::gmem::{self, Demonstrated};
 use crate::linux;
 use crate::report::Case;
 use crate::setup::Setup;
@@ -30,7 +31,8 @@ enum Absent {
 /// Runs each platform and prints its line; false if a claim did not hold or nothing could be shown at all.
 pub(crate) fn run(workspace: &Workspace) -> bool {
     let setup = Setup::prepare();
-    let all = [tenure(workspace, &setup), on_linux(workspace, &setup)];
+    let mut all = vec![tenure(workspace, &setup), on_linux(workspace, &setup)];
+    all.extend(files(workspace, &setup));
     let mut shown = 0;
     let mut broken = 0;
     for platform in &all {
@@ -66,6 +68,16 @@ fn on_linux(workspace: &Workspace, setup: &Setup) -> Shown {
     Shown { platform: format!("pkvm  {name}, QEMU virt"), said }
 }
 
+/// Guest memory files, through the client of a VMM.
+fn files(workspace: &Workspace, setup: &Setup) -> Vec<Shown> {
+    let all = gmem::demonstrations(workspace, setup).into_iter();
+    all.map(|Demonstrated { on, said }| {
+        let said = said.map_err(Absent::Here).and_then(|said| said.map_err(Absent::Broken));
+        Shown { platform: format!("gmem  {on}"), said }
+    })
+    .collect()
+}
+
 /// The scenario of our image that demonstrates.
 fn on_firmware(workspace: &Workspace, images: &Images) -> Result<Transcript, String> {
     let scenarios = firmware::scenarios(workspace, images)?;
@@ -85,18 +97,23 @@ impl Shown {
             Ok(transcript) => transcript,
         };
         let fact = |key: &str| transcript.fact(key).unwrap_or("?").to_owned();
-        let mut line = format!(
-            "page {}  private: host read {} · shared: host reads {} guest reads {} · same frame {} · copied {} B · \
-             unshared: {}, guest data {}",
-            fact("page"),
-            fact("private_read"),
-            fact("host_read"),
-            fact("guest_read"),
-            fact("same_frame"),
-            fact("copied"),
-            fact("after_unshare"),
-            fact("guest_data"),
-        );
+        let (page, copied, data) = (fact("page"), fact("copied"), fact("guest_data"));
+        let shared = format!("shared: host reads {} guest reads {}", fact("host_read"), fact("guest_read"));
+        let frame = format!("same frame {}", fact("same_frame"));
+        let (before, after) = (fact("private_read"), fact("after_unshare"));
+        let mut line = match Kind::of(transcript) {
+            Kind::InPlace => format!(
+                "page {page}  private: host read {before} · {shared} · {frame} · copied {copied} B · \
+                 unshared: {after}, guest data {data}"
+            ),
+            Kind::TwoBackings => format!(
+                "page {page}  private: host reads {before}, its own side · {shared} · two backings, {frame} · \
+                 copied {copied} B · unshared: {after}, guest data {data}"
+            ),
+            Kind::SharedOnly => format!(
+                "page {page}  private: this kernel has none · {shared} · {frame} · copied {copied} B · guest data {data}"
+            ),
+        };
         let broken = claims(transcript);
         if !broken.is_empty() {
             line.push_str("\n  DOES NOT HOLD: ");
@@ -106,16 +123,52 @@ impl Shown {
     }
 }
 
+/// How a platform backs a guest's memory; what it can claim follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// One page for both.
+    InPlace,
+    /// A page for each: the host sees its own, which holds nothing while the other is used.
+    TwoBackings,
+    /// Nothing is private.
+    SharedOnly,
+}
+
+impl Kind {
+    fn of(transcript: &Transcript) -> Self {
+        match transcript.fact("kind") {
+            Some("two_backings") => Self::TwoBackings,
+            Some("shared_only") => Self::SharedOnly,
+            _ => Self::InPlace,
+        }
+    }
+
+    /// The facts that have to be so.
+    const fn claims(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::InPlace => &[
+                ("private_read", "FAULT"),
+                ("same_frame", "yes"),
+                ("copied", "0"),
+                ("after_unshare", "FAULT"),
+                ("guest_data", "intact"),
+            ],
+            Self::TwoBackings => &[
+                ("private_read", "0x0"),
+                ("same_frame", "no"),
+                ("copied", "0"),
+                ("after_unshare", "0x0"),
+                ("guest_data", "intact"),
+            ],
+            Self::SharedOnly => &[("same_frame", "yes"), ("copied", "0"), ("guest_data", "intact")],
+        }
+    }
+}
+
 /// The claims that do not hold.
 fn claims(transcript: &Transcript) -> Vec<String> {
     let mut broken = Vec::new();
-    for (key, wanted) in [
-        ("private_read", "FAULT"),
-        ("same_frame", "yes"),
-        ("copied", "0"),
-        ("after_unshare", "FAULT"),
-        ("guest_data", "intact"),
-    ] {
+    for &(key, wanted) in Kind::of(transcript).claims() {
         match transcript.fact(key) {
             Some(value) if value == wanted => {}
             Some(value) => broken.push(format!("{key} is {value}, not {wanted}")),
@@ -179,6 +232,20 @@ mod tests {
         ] {
             assert_eq!(broken(&GOOD.replace(good, bad)).len(), 1, "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_claimed_follows_from_how_memory_is_backed() {
+        let two =
+            GOOD.replace("page=", "kind=two_backings page=").replace("FAULT", "0x0").replace("frame=yes", "frame=no");
+        assert!(broken(&two).is_empty());
+        assert_eq!(broken(&two.replace("private_read=0x0", "private_read=0x5a")).len(), 1);
+        assert_eq!(broken(&two.replace("frame=no", "frame=yes")).len(), 1);
+        let shared = "TENURE demo kind=shared_only page=0x1 host_read=0xa0 guest_read=0xb0 same_frame=yes copied=0\n\
+                      TENURE demo guest_data=intact\nTENURE end";
+        assert!(broken(shared).is_empty());
+        assert_eq!(broken(&shared.replace("guest_data=intact", "guest_data=changed")).len(), 1);
+        assert_eq!(broken(&shared.replace("kind=shared_only ", "")).len(), 2);
     }
 
     #[test]

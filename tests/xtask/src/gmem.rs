@@ -10,11 +10,15 @@
 //! The programs are those of `tests/gmem`: a target prints one line for each row, and a row that does not apply to it
 //! says so. What a machine lacks is a skip with the reason; anything that goes wrong after that is a failure.
 
+mod demo;
 mod differential;
 mod machine;
 mod programs;
 mod rows;
 
+pub(crate) use demo::{Demonstrated, demonstrations};
+
+use crate::command::{self, BUILD_LIMIT};
 use crate::progress::Step;
 use crate::report::Case;
 use crate::setup::Need;
@@ -44,5 +48,17 @@ pub(crate) fn all(run: &mut Run<'_>, step: &Step) -> Vec<Case> {
         run.evidence.gmem.push(tried);
     }
     cases.extend(differential::all(run, &native, &machine, step));
+    step.note("the example");
+    cases.push(Case::of("the_example_of_a_vmm_shares_a_page", example(run)));
     cases
+}
+
+/// What a VMM's author runs first: it has to come to its last line, on this machine's KVM or on the provider.
+fn example(run: &Run<'_>) -> Result<(), String> {
+    let mut cargo = run.workspace.cargo();
+    cargo.args(["run", "--quiet", "-p", "tenure-host", "--features", "linux", "--example", "vmm"]);
+    let log = run.workspace.log("example-vmm");
+    let done = command::run(&mut cargo, BUILD_LIMIT, Some(&log), |_| {}).map_err(|error| format!("{error:#}"))?;
+    let whole = done.lines.iter().any(|line| line == "the host wrote 0xb2; the guest sees: 0xb2");
+    if done.ok() && whole { Ok(()) } else { Err(format!("{}: {}", done.ended, done.tail(8))) }
 }

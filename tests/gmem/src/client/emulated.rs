@@ -192,6 +192,10 @@ impl World for Emulated {
         self.provider.lock().store(ProcessId::VMM, memory.id, offset, value)
     }
 
+    fn frame(&mut self, memory: &Mapping, offset: u64) -> Option<u64> {
+        self.provider.lock().frame(memory.id, offset)
+    }
+
     fn backed(&mut self) -> Option<u64> {
         Some(self.provider.lock().backed())
     }

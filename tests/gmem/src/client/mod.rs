@@ -6,9 +6,11 @@
 //! | `emulated` | a world that is our own provider, spoken to in KVM's words |
 //! | `real` (x86-64 Linux) | a world that is this machine's kernel |
 //! | `cases` | what has to hold |
+//! | [`demo`] | the main job, as facts |
 //! | `storm` (x86-64 Linux) | the same while everything is converted all the time |
 
 mod cases;
+pub mod demo;
 mod emulated;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod real;

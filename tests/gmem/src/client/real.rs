@@ -72,6 +72,10 @@ impl World for Real {
         crate::kernel::touch_store(memory, offset, value)
     }
 
+    fn frame(&mut self, memory: &GuestMemory, offset: u64) -> Option<u64> {
+        crate::kernel::frame_at(memory.address() + offset)
+    }
+
     fn backed(&mut self) -> Option<u64> {
         page_cache()
     }

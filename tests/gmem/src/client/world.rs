@@ -53,6 +53,9 @@ pub trait World {
     /// The signal.
     fn host_store(&mut self, memory: &<Self::Kernel as Kernel>::Memory, offset: u64, value: u8) -> Result<(), Fault>;
 
+    /// Which frame of the machine the client's mapping shows there; `None` if none, or if nobody shows it.
+    fn frame(&mut self, memory: &<Self::Kernel as Kernel>::Memory, offset: u64) -> Option<u64>;
+
     /// Bytes that back files now, give or take [`World::blur`]; `None` where other programs disturb the count.
     fn backed(&mut self) -> Option<u64>;
 

@@ -203,15 +203,19 @@ impl Memory for Kernel {
     }
 
     fn frame(&mut self, mapping: MappingId, offset: u64) -> Option<u64> {
-        /// Bit 63: present; bits 0..55: the frame, 0 for whoever is not allowed to see it.
-        const PRESENT: u64 = 1 << 63;
-        const FRAME: u64 = (1 << 55) - 1;
-        let page = (self.mappings.get(mapping.0).start + offset) / 0x1000;
-        let mut entry = [0; 8];
-        std::fs::File::open("/proc/self/pagemap").ok()?.read_exact_at(&mut entry, page * 8).ok()?;
-        let entry = u64::from_le_bytes(entry);
-        (entry & PRESENT != 0).then_some(entry & FRAME).filter(|frame| *frame != 0)
+        frame_at(self.mappings.get(mapping.0).start + offset)
     }
+}
+
+/// Which frame this process has mapped at an address; `None` if none, or if it is not allowed to see it.
+pub(super) fn frame_at(address: u64) -> Option<u64> {
+    /// Bit 63: present; bits 0..55: the frame, 0 for whoever is not allowed to see it.
+    const PRESENT: u64 = 1 << 63;
+    const FRAME: u64 = (1 << 55) - 1;
+    let mut entry = [0; 8];
+    std::fs::File::open("/proc/self/pagemap").ok()?.read_exact_at(&mut entry, address / 0x1000 * 8).ok()?;
+    let entry = u64::from_le_bytes(entry);
+    (entry & PRESENT != 0).then_some(entry & FRAME).filter(|frame| *frame != 0)
 }
 
 fn self_mem(at: *mut c_void) -> Answer<u8> {

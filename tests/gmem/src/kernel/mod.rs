@@ -80,6 +80,11 @@ impl Kernel {
     }
 }
 
+/// Which frame this process has mapped at an address; `None` if none, or if it is not allowed to see it.
+pub fn frame_at(address: u64) -> Option<u64> {
+    memory::frame_at(address)
+}
+
 /// From now on a signal of [`touch_load`] and [`touch_store`] is survived.
 pub fn survive_signals() {
     touch::catch_signals();

@@ -37,6 +37,8 @@ pub(super) enum Start {
     Differential,
     /// `gmem-storm`, on two processors
     Storm,
+    /// `gmem-demo`
+    Demo,
 }
 
 impl Machine {
@@ -68,6 +70,7 @@ impl Machine {
                 Start::Rows => &programs.rows,
                 Start::Differential => &programs.differential,
                 Start::Storm => &programs.storm,
+                Start::Demo => &programs.demo,
             },
         )?;
         let mut qemu = Command::new("qemu-system-x86_64");

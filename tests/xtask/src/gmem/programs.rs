@@ -15,6 +15,8 @@ pub(super) struct Programs {
     pub(super) differential: PathBuf,
     /// Conversions under a guest that runs.
     pub(super) storm: PathBuf,
+    /// The main job, for the demonstration.
+    pub(super) demo: PathBuf,
 }
 
 impl Programs {
@@ -32,11 +34,9 @@ impl Programs {
             return Err(format!("building {PACKAGE}:\n{}", done.build_error()));
         }
         let folder = workspace.target("").join(target.unwrap_or_default()).join("release");
-        Ok(Self {
-            rows: folder.join("gmem-rows"),
-            differential: folder.join("gmem-differential"),
-            storm: folder.join("gmem-storm"),
-        })
+        let [rows, differential, storm, demo] =
+            ["gmem-rows", "gmem-differential", "gmem-storm", "gmem-demo"].map(|name| folder.join(name));
+        Ok(Self { rows, differential, storm, demo })
     }
 }
 
