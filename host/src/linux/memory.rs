@@ -5,7 +5,7 @@
 //! cannot be read at all: the access ends the process with a signal unless the process handles it.
 
 use super::file::GuestFile;
-use crate::ram::Failed;
+use crate::ram::{Failed, Plain};
 use core::ffi::c_void;
 use core::ptr::NonNull;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -63,6 +63,14 @@ impl GuestMemory {
         let fd = rustix::fs::memfd_create("guest", MemfdFlags::CLOEXEC).map_err(Failed::of("memfd_create"))?;
         rustix::fs::ftruncate(&fd, bytes as u64).map_err(Failed::of("ftruncate"))?;
         Self::new(map(fd.as_fd(), 0, bytes)?, bytes, Backing::Memfd(fd))
+    }
+
+    /// New zeroed memory of this kind.
+    pub(super) fn plain(bytes: u64, kind: Plain) -> Result<Self, Failed> {
+        match kind {
+            Plain::File => Self::memfd(size(bytes)?),
+            Plain::Anonymous => Self::anonymous(size(bytes)?),
+        }
     }
 
     /// `bytes` bytes of a guest memory file from byte `offset` on, which stays open as long as this memory lives.
@@ -171,6 +179,11 @@ pub(super) fn with_file(mut region: UserspaceMemoryRegion, file: Option<(&GuestF
         slot.guest_memfd = file.as_fd().as_raw_fd().unsigned_abs();
     }
     UserspaceMemoryRegion2 { region, ..slot }
+}
+
+/// A size that this process could map.
+pub(super) fn size(bytes: u64) -> Result<usize, Failed> {
+    usize::try_from(bytes).map_err(|_| Failed::new("mmap", Errno::ENOMEM))
 }
 
 /// Maps `bytes` of a file from byte `offset` on, shared.

@@ -1,7 +1,7 @@
 //! The requests of [`crate::ram::Ram`] on Linux: the VM belongs to any library, its memory to us.
 
 use super::file::GuestFile;
-use super::memory::{GuestMemory, with_file};
+use super::memory::{GuestMemory, size, with_file};
 use super::request;
 use crate::ram::{Failed, Kernel, Plain, Slot};
 use rustix::fd::AsFd;
@@ -55,10 +55,7 @@ impl<V: AsFd + Send + Sync> Kernel for Requests<V> {
     }
 
     fn plain(&self, bytes: u64, kind: Plain) -> Result<GuestMemory, Failed> {
-        match kind {
-            Plain::File => GuestMemory::memfd(size(bytes)?),
-            Plain::Anonymous => GuestMemory::anonymous(size(bytes)?),
-        }
+        GuestMemory::plain(bytes, kind)
     }
 
     fn set_slot(&self, slot: &Slot<'_, Self>) -> Result<(), Failed> {
@@ -121,8 +118,4 @@ impl<V: AsFd> Drop for Requests<V> {
             }
         }
     }
-}
-
-fn size(bytes: u64) -> Result<usize, Failed> {
-    usize::try_from(bytes).map_err(|_| Failed::new("mmap", Errno::ENOMEM))
 }

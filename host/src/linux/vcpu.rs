@@ -15,9 +15,6 @@ use std::sync::Arc;
 use tenure_abi::Errno;
 use tenure_abi::gmem::{MmioExit, RunPage};
 
-/// What the exit reason is before a vCPU runs: nothing that the kernel would write.
-const STALE: u32 = u32::MAX;
-
 /// The mapping of a vCPU's `struct kvm_run`.
 struct Mapped {
     start: NonNull<RunPage>,
@@ -126,8 +123,7 @@ impl Vcpu {
             unsafe { self.page.start.as_ptr().byte_add(data).cast::<u64>().write_volatile(value.to_le()) };
         }
         let page = self.page.start.as_ptr();
-        // SAFETY: the field lies inside the mapping and is aligned, and no other thread touches the page.
-        unsafe { (&raw mut (*page).exit_reason).write_volatile(STALE) };
+        // The reason is not marked as stale before: by it arm64's KVM knows that a load or store has to be completed.
         let result = super::request::run(self);
         // SAFETY: the page is mapped, large enough and aligned; any bytes are a valid `RunPage`, and it is copied.
         let run = unsafe { page.read_volatile() };

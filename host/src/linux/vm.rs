@@ -1,14 +1,15 @@
 //! One VM, and the memory of its slots.
 
-use super::memory::GuestMemory;
+use super::memory::{GuestMemory, size};
 use super::vcpu::Vcpu;
 use super::{GuestFile, ioctl, request, wire};
 use crate::ram::Failed;
+use crate::ram::{Kernel, Plain, Slot};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tenure_abi::gmem::ioctl::CREATE_VCPU;
-use tenure_abi::gmem::{Capability, CreateFlags, UserspaceMemoryRegion};
+use tenure_abi::gmem::{Capability, CreateFlags, MemoryAttributes, MemoryAttributes2, UserspaceMemoryRegion};
 use tenure_abi::{AddressWidth, Errno, FrameRange, Gfn};
 
 /// What a VM and its vCPUs own together; the last of them to go unmaps the memory.
@@ -92,6 +93,52 @@ impl Vm {
         // SAFETY: this is the structure of this request, and it holds no address.
         unsafe { ioctl::structure(fd, "KVM_ARM_PREFERRED_TARGET", wire::ARM_PREFERRED_TARGET, &mut init) }?;
         Vcpu::new(vcpu, init, id != 0, self.shared.run_bytes, Arc::clone(&self.shared))
+    }
+}
+
+/// The VM as what a [`crate::ram::Ram`] asks: its memory stays mapped as long as the VM or one of its vCPUs lives.
+impl Kernel for Vm {
+    type File = GuestFile;
+    type Memory = GuestMemory;
+
+    fn create_file(&self, bytes: u64, flags: CreateFlags) -> Result<GuestFile, Failed> {
+        GuestFile::create(self, bytes, flags)
+    }
+
+    fn map_file(&self, file: &Arc<GuestFile>, bytes: u64) -> Result<GuestMemory, Failed> {
+        GuestMemory::of_file(file, 0, size(bytes)?)
+    }
+
+    fn plain(&self, bytes: u64, kind: Plain) -> Result<GuestMemory, Failed> {
+        GuestMemory::plain(bytes, kind)
+    }
+
+    fn set_slot(&self, slot: &Slot<'_, Self>) -> Result<(), Failed> {
+        let first = Gfn::from_address(slot.gpa).map_err(|error| Failed::new("slot", error.errno()))?;
+        if slot.bytes != slot.memory.bytes() as u64 {
+            return Err(Failed::new("slot", Errno::EINVAL));
+        }
+        self.add_memory(slot.number, first, slot.memory)
+    }
+
+    fn delete_slot(&self, number: u32) -> Result<(), Failed> {
+        self.remove_memory(number)
+    }
+
+    fn set_attributes(&self, attributes: &MemoryAttributes) -> Result<(), Failed> {
+        request::set_memory_attributes(self, attributes)
+    }
+
+    fn convert(&self, file: &GuestFile, attributes: &mut MemoryAttributes2) -> Result<(), Failed> {
+        request::set_memory_attributes2(file, attributes)
+    }
+
+    fn punch(&self, file: &GuestFile, offset: u64, bytes: u64) -> Result<(), Failed> {
+        file.punch(offset, bytes)
+    }
+
+    fn discard(&self, memory: &GuestMemory, offset: u64, bytes: u64) -> Result<(), Failed> {
+        memory.discard(offset, bytes)
     }
 }
 

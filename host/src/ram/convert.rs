@@ -77,7 +77,7 @@ impl<K: Kernel> Backing for Ram<K> {
 
 impl<K: Kernel> Ram<K> {
     /// Frees the memory behind `gfns`: the guest finds zeroes there, and each page is private or shared as before. For a balloon
-    /// that the guest has given pages to; end the leases on them first.
+    /// that the guest has given pages to; end the leases on them first: [`crate::convert::Front::balloon`] does.
     ///
     /// # Errors
     /// The first frame that is not free, and why: [`Error::NotFound`] without memory there, [`Error::NotSupported`] in

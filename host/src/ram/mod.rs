@@ -23,6 +23,7 @@
 //! | `pages` | the record of one region's pages |
 //! | `table` | adding and removing memory, also while the guest runs |
 //! | `convert` | conversions, and the balloon |
+//! | `users` | the same where others use the memory too |
 
 mod convert;
 mod kernel;
@@ -30,6 +31,7 @@ mod pages;
 mod region;
 mod strategy;
 mod table;
+mod users;
 
 pub use kernel::{Failed, Kernel, Plain, Slot};
 pub use region::RegionId;

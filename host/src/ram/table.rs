@@ -49,7 +49,7 @@ impl<K: Kernel> Ram<K> {
     }
 
     /// Takes the memory that begins at `first` away from the guest. Its contents are lost; its mapping lives until the last user
-    /// of it lets go. End the leases on it first.
+    /// of it lets go. End the leases on it first: [`crate::convert::Front::remove`] does.
     ///
     /// # Errors
     /// `ENOENT` if no memory begins there; otherwise what the kernel says: nothing was removed, or (an error of

@@ -7,7 +7,7 @@ use tenure_test_protocol::{Denied, Event, Observation, Page, Scenario, Step};
 
 /// Runs the scenario once and prints its facts; what they must be is checked by `checks`.
 pub fn run(host: &Host) -> Result<(), String> {
-    let machine = Machine::new(host, true, Backing::Anonymous, Scenario::ShareInPlace)?;
+    let machine = Machine::new(host, true, Backing::Client, Scenario::ShareInPlace)?;
     let page = Page::A.ipa();
     let address = machine.memory().address() + (page - RAM_BASE);
     let before = touch::frame(address);

@@ -13,7 +13,7 @@ const HVC: u64 = 1;
 
 /// Measures and prints; a machine whose ticks are not instructions is said so.
 pub fn run(host: &Host) -> Result<(), String> {
-    let life = Machine::new(host, true, Backing::Anonymous, Scenario::Bench)?.live();
+    let life = Machine::new(host, true, Backing::Client, Scenario::Bench)?.live();
     if life.rate != ONE_TICK_AN_INSTRUCTION {
         println!("TENURE case linux_ticks_are_instructions skip the machine has {} ticks per second", life.rate);
         return Ok(());

@@ -5,9 +5,10 @@ use crate::touch;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tenure_abi::gmem::CreateFlags;
-use tenure_abi::{AddressWidth, Errno, Gfn};
+use tenure_abi::{AddressWidth, Errno, FrameRange, Gfn, Visibility};
 use tenure_host::linux::arm64::{self, Register};
 use tenure_host::linux::{Exit, Failed, GuestMemory, Kvm, Resume, SystemEvent, Vcpu, Vm};
+use tenure_host::ram::{Ram, Strategy};
 use tenure_test_protocol::layout::{
     BLOB_MAX, HOST_LEFT, HOST_VALUE, MAILBOX, MAILBOX_BYTES, RAM_BASE, RAM_BYTES, storm_guest_value, storm_host_value,
     storm_ipa,
@@ -30,8 +31,8 @@ pub struct Host {
 /// What the guest's memory is made of.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Backing {
-    /// Anonymous memory.
-    Anonymous,
+    /// What the client takes: anonymous memory for protected guests, a memory file for others.
+    Client,
     /// A memory file (shmem).
     Memfd,
     /// A `guest_memfd` that the host can map.
@@ -42,7 +43,7 @@ pub enum Backing {
 pub struct Machine {
     // In this order: the VM goes before its memory does.
     vcpu: Vcpu,
-    vm: Vm,
+    ram: Ram<Vm>,
     memory: Arc<GuestMemory>,
     entry: Entry,
 }
@@ -81,12 +82,26 @@ impl Machine {
         let kind = if protected { arm64::protected(width) } else { arm64::plain(width) };
         let vm = host.kvm.create_vm(kind.map_err(|error| format!("{error:?}"))?).map_err(text)?;
         let bytes = RAM_BYTES as usize;
+        let strategy = match (protected, backing) {
+            (true, _) => Strategy::Protected,
+            (false, Backing::Gmem) => Strategy::SharedOnly { file: true },
+            (false, _) => Strategy::SharedOnly { file: false },
+        };
+        let ram = Ram::new(vm, strategy, SLOT..SLOT + 1);
+        let first = Gfn::from_address(RAM_BASE).map_err(|error| format!("{error:?}"))?;
         let memory = match backing {
-            Backing::Anonymous => GuestMemory::anonymous(bytes).map(Arc::new),
-            Backing::Memfd => GuestMemory::memfd(bytes).map(Arc::new),
-            Backing::Gmem => vm.create_gmem(bytes, CreateFlags::MMAP | CreateFlags::INIT_SHARED),
-        }
-        .map_err(text)?;
+            // What a VMM does: the client backs the guest's memory as its kind of VM needs it.
+            Backing::Client => {
+                let all = FrameRange::from_bytes(RAM_BASE, RAM_BYTES, width).map_err(|error| format!("{error:?}"))?;
+                let seen = if protected { Visibility::Private } else { Visibility::Shared };
+                ram.add(all, seen).map_err(text)?;
+                ram.memory(first).ok_or("the client has no memory")?.0
+            }
+            Backing::Memfd => GuestMemory::memfd(bytes).map(Arc::new).map_err(text)?,
+            Backing::Gmem => {
+                ram.kernel().create_gmem(bytes, CreateFlags::MMAP | CreateFlags::INIT_SHARED).map_err(text)?
+            }
+        };
         if host.guest.len() as u64 > BLOB_MAX {
             return Err(format!("the guest has {} bytes", host.guest.len()));
         }
@@ -94,9 +109,10 @@ impl Machine {
         for (ipa, value) in HOST_LEFT {
             memory.store((ipa - RAM_BASE) as usize, value).ok_or("a page lies outside RAM")?;
         }
-        let first = Gfn::from_address(RAM_BASE).map_err(|error| format!("{error:?}"))?;
-        vm.add_memory(SLOT, first, &memory).map_err(text)?;
-        let vcpu = vm.create_vcpu(0).map_err(text)?;
+        if backing != Backing::Client {
+            ram.kernel().add_memory(SLOT, first, &memory).map_err(text)?;
+        }
+        let vcpu = ram.kernel().create_vcpu(0).map_err(text)?;
         let rounds = match scenario {
             Scenario::Bench => 10,
             Scenario::Storm => 400,
@@ -106,12 +122,17 @@ impl Machine {
         let x0 = Register::x(0).map_err(|error| format!("{error:?}"))?;
         vcpu.set(Register::PC, RAM_BASE).map_err(text)?;
         vcpu.set(x0, entry.to_raw()).map_err(text)?;
-        Ok(Self { vcpu, vm, memory, entry })
+        Ok(Self { vcpu, ram, memory, entry })
     }
 
     /// The VM.
     pub fn vm(&self) -> &Vm {
-        &self.vm
+        self.ram.kernel()
+    }
+
+    /// The client's view of its memory.
+    pub fn ram(&self) -> &Ram<Vm> {
+        &self.ram
     }
 
     /// The guest's memory; it may outlive the VM.

@@ -84,7 +84,7 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<Line> {
     lines.extend(regressions::not_ours().map(|(id, standing)| Line::new(id, standing)));
     lines.sort_by(|a, b| a.id.cmp(&b.id));
     lines.extend(unknown_rows(evidence));
-    lines.extend(gmem::judge(&evidence.gmem));
+    lines.extend(gmem::judge(&gmem::with_pkvm(&evidence.gmem, &evidence.linux)));
     if let Ok(transcript) = &evidence.linux.said {
         let against = [evidence.linux.against.clone()];
         lines.extend(transcript.cases.iter().map(|case| line(&case.name, case.verdict.clone(), &against)));
@@ -178,7 +178,8 @@ fn unknown_rows(evidence: &Evidence) -> Vec<Line> {
     let mut lines = Vec::new();
     for heard in [&evidence.el2, &evidence.linux] {
         for row in heard.said.iter().flat_map(|transcript| &transcript.rows) {
-            let known = ROWS.iter().any(|known| known.id == row.name && known.takes(heard, evidence));
+            let known = ROWS.iter().any(|known| known.id == row.name && known.takes(heard, evidence))
+                || gmem::is_the_clients(&row.name);
             if !known && !lines.iter().any(|line: &Line| line.id == row.name) {
                 let verdict = Verdict::Fail("a program reports it, the table of rows does not expect that".into());
                 lines.push(line(&row.name, verdict, std::slice::from_ref(&heard.against)));

@@ -43,7 +43,7 @@ pub fn check_life(report: &mut Report, scenario: Scenario, life: &Life) {
 
 /// Memory after the death of its VM.
 pub fn check_deaths(report: &mut Report, host: &Host) -> Result<(), String> {
-    let machine = Machine::new(host, true, Backing::Anonymous, Scenario::LeftShared)?;
+    let machine = Machine::new(host, true, Backing::Client, Scenario::LeftShared)?;
     let mut life = machine.live();
     let removed = machine.vm().remove_memory(SLOT).map_err(|failed| failed.errno);
     report.equal("linux_slot_of_a_vm_that_has_run_cannot_be_removed", &removed, &Err(Errno::EPERM));
@@ -62,7 +62,7 @@ pub fn check_deaths(report: &mut Report, host: &Host) -> Result<(), String> {
     }
     life.tell(Scenario::LeftShared);
 
-    let machine = Machine::new(host, true, Backing::Anonymous, Scenario::LeftShared)?;
+    let machine = Machine::new(host, true, Backing::Client, Scenario::LeftShared)?;
     let gmem = machine
         .vm()
         .create_gmem(0x10000, CreateFlags::MMAP | CreateFlags::INIT_SHARED)
@@ -80,9 +80,9 @@ pub fn check_deaths(report: &mut Report, host: &Host) -> Result<(), String> {
 
 /// A vCPU that is stopped by signals again and again goes on where it was.
 pub fn check_signals(report: &mut Report, host: &Host) -> Result<(), String> {
-    let machine = Machine::new(host, true, Backing::Anonymous, Scenario::Storm)?;
+    let machine = Machine::new(host, true, Backing::Client, Scenario::Storm)?;
     let life = system::under_signals(|| machine.live());
-    let undisturbed = Machine::new(host, true, Backing::Anonymous, Scenario::Storm)?.live();
+    let undisturbed = Machine::new(host, true, Backing::Client, Scenario::Storm)?.live();
     let seen = (life.interrupted > 0, life.seen);
     report.equal("linux_storm_holds_while_signals_stop_the_vcpu", &seen, &(true, undisturbed.seen));
     Ok(())
@@ -92,7 +92,7 @@ pub fn check_signals(report: &mut Report, host: &Host) -> Result<(), String> {
 pub fn check_kinds(report: &mut Report, host: &Host) -> Result<(), String> {
     let machine = Machine::new(host, true, Backing::Memfd, Scenario::ShareInPlace)?;
     let seen = machine.live().texts(Step::Shared);
-    let anonymous = Machine::new(host, true, Backing::Anonymous, Scenario::ShareInPlace)?.live().texts(Step::Shared);
+    let anonymous = Machine::new(host, true, Backing::Client, Scenario::ShareInPlace)?.live().texts(Step::Shared);
     report.equal("linux_memfd_backing_works_like_anonymous", &seen, &anonymous);
 
     let machine = Machine::new(host, true, Backing::Gmem, Scenario::ShareInPlace)?;
@@ -102,7 +102,7 @@ pub fn check_kinds(report: &mut Report, host: &Host) -> Result<(), String> {
     let tainted = std::fs::read_to_string("/proc/sys/kernel/tainted").unwrap_or_default();
     report.equal("linux_protected_vm_taints_the_kernel", &(tainted.trim() != "0"), &true);
 
-    let calls = Machine::new(host, false, Backing::Anonymous, Scenario::Calls)?.live();
+    let calls = Machine::new(host, false, Backing::Client, Scenario::Calls)?.live();
     let texts = |lines: &[&str]| lines.iter().map(ToString::to_string).collect::<Vec<_>>();
     report.equal(
         "linux_plain_vm_features_are_0x3",
@@ -116,12 +116,12 @@ pub fn check_kinds(report: &mut Report, host: &Host) -> Result<(), String> {
     ] {
         report.equal(case, &calls.texts(step), &texts(&["x0 -1"]));
     }
-    let plain = Machine::new(host, false, Backing::Anonymous, Scenario::ShareInPlace)?.live();
+    let plain = Machine::new(host, false, Backing::Client, Scenario::ShareInPlace)?.live();
     let open = ["host loads page_a: 0xa0a0a0a0", "host stores to page_a: done", "guest loads 0xb0b0b0b0"];
     let seen: Vec<_> = plain.texts(Step::Private).into_iter().skip(1).collect();
     report.equal("linux_plain_vm_is_open_to_its_host", &seen, &texts(&open));
 
-    let machine = Machine::new(host, true, Backing::Anonymous, Scenario::Calls)?;
+    let machine = Machine::new(host, true, Backing::Client, Scenario::Calls)?;
     let offered: Vec<_> = [
         Capability::GUEST_MEMFD,
         Capability::GUEST_MEMFD_FLAGS,

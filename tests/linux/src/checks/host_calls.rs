@@ -62,7 +62,7 @@ pub fn check(report: &mut Report, host: &Host) -> Result<(), String> {
     let own = GuestMemory::anonymous(0x2000).map_err(|failed| failed.to_string())?;
     let own_at = [own.address(), own.address() + 0x1000];
     own.store(0, MINE).zip(own.store(0x1000, OTHER)).ok_or("the host's own pages are too small")?;
-    let machine = Machine::new(host, true, Backing::Anonymous, Scenario::HostCalls)?;
+    let machine = Machine::new(host, true, Backing::Client, Scenario::HostCalls)?;
     let mut result = Err("the guest never gave the word".to_string());
     let life = machine.live_with(|memory| {
         let at = |page: Page| memory.address() + (page.ipa() - RAM_BASE);

@@ -2,9 +2,10 @@
 //!
 //! [`expected`] is a table: scenario, step, the exact texts. [`around`] holds what cannot be said so: what
 //! happens to memory after a VM's death, errnos of the host, kinds of VMs and of memory. [`host_calls`] takes the other side:
-//! what the host kernel itself may ask EL2.
+//! what the host kernel itself may ask EL2; [`client`] has the rows of the client.
 
 mod around;
+mod client;
 mod expected;
 mod host_calls;
 
@@ -48,7 +49,7 @@ pub fn run(host: &Host) -> Result<(), String> {
         if matches!(scenario, Scenario::Bench | Scenario::BenchRanges | Scenario::HostCalls | Scenario::LeftShared) {
             continue;
         }
-        let life = Machine::new(host, true, Backing::Anonymous, scenario)?.live_and_tell();
+        let life = Machine::new(host, true, Backing::Client, scenario)?.live_and_tell();
         expected::check(&mut report, scenario, &life);
         around::check_life(&mut report, scenario, &life);
     }
@@ -56,6 +57,7 @@ pub fn run(host: &Host) -> Result<(), String> {
     around::check_signals(&mut report, host)?;
     around::check_kinds(&mut report, host)?;
     host_calls::check(&mut report, host)?;
+    client::check(&mut report, host)?;
     for (row, cases) in expected::ROWS {
         report.row(row, cases);
     }

@@ -1,6 +1,6 @@
 //! The rows of `guest_memfd`: one line each, from what every target said.
 
-use super::gmem_rows::{ROWS, Rows};
+use super::gmem_rows::{CLIENT, ROWS, Rows};
 use super::{Heard, Line, Says, Standing, fold, line};
 use crate::report::Verdict;
 use crate::transcript::Transcript;
@@ -19,6 +19,8 @@ pub(crate) enum Target {
     Stock,
     /// A kernel from a supplied tree that converts in place.
     InPlace,
+    /// The kernel with pKVM, under QEMU: rows of the client only.
+    Pkvm,
 }
 
 /// What one target said.
@@ -30,6 +32,23 @@ pub(crate) struct Tried {
     pub(crate) heard: Heard,
     /// What went wrong with the run itself.
     pub(crate) broke: Option<String>,
+}
+
+/// Whether a row is one of the client's, which a program of another suite may report too.
+pub(super) fn is_the_clients(name: &str) -> bool {
+    ROWS.iter().any(|rows| rows.prefix == CLIENT && (rows.first..=rows.last).any(|number| rows.id(number) == name))
+}
+
+/// What the client showed on pKVM, beside the rest.
+pub(super) fn with_pkvm(all: &[Tried], linux: &Heard) -> Vec<Tried> {
+    let mut all = all.to_vec();
+    let said = linux.said.clone().map(|mut said| {
+        said.rows.retain(|row| is_the_clients(&row.name));
+        said
+    });
+    let heard = Heard { against: format!("{}-pkvm", linux.against), said };
+    all.push(Tried { target: Target::Pkvm, heard, broke: None });
+    all
 }
 
 /// One line for each row, then one for each that the table does not know.
@@ -54,7 +73,7 @@ fn known(name: &str) -> bool {
 /// The line of one row.
 fn row(id: &str, rows: &Rows, all: &[Tried]) -> Line {
     let mut says: Vec<_> = all.iter().flat_map(|tried| one(id, tried, rows.demands(tried.target))).collect();
-    if all.is_empty() && rows.because.is_empty() {
+    if all.iter().all(|tried| tried.target == Target::Pkvm) && rows.because.is_empty() {
         says.push(Says::DidNotRun("the gmem suite did not run".into()));
     }
     if says.is_empty() {
@@ -105,6 +124,10 @@ fn one(id: &str, Tried { target, heard, broke }: &Tried, demanded: bool) -> Vec<
         Err(reason) if demanded => return vec![missing(reason)],
         Err(_) => return Vec::new(),
     };
+    if *target == Target::Pkvm && !demanded && !transcript.rows.iter().any(|row| row.name == id) {
+        // It speaks of the client only, and not of every row.
+        return Vec::new();
+    }
     let provider = matches!(target, Target::Provider(_));
     let verdicts = transcript.rows.iter().filter(|row| row.name == id).map(|row| &row.verdict);
     // A row that is tried in several ways is worth what the worst of them is.

@@ -4,7 +4,10 @@
 //! *demanded* of the targets listed here; what another one shows counts, and is not missed.
 
 use super::gmem::Target;
-use Target::{Here, Stock};
+use Target::{Here, Pkvm, Stock};
+
+/// The prefix of the client's rows.
+pub(super) const CLIENT: &str = "CL";
 
 /// Some rows in sequence, of which the same is demanded.
 pub(super) struct Rows {
@@ -47,6 +50,8 @@ const PREFAULT: &[&str] = &["6.11", "6.18", "7.3", "rfc-v5", "v8"];
 
 const REAL: &[Target] = &[Here, Stock];
 const QEMU: &[Target] = &[Stock];
+const EVERY_KERNEL: &[Target] = &[Here, Stock, Pkvm];
+const WITH_PRIVATE: &[Target] = &[Stock, Pkvm];
 /// No released kernel converts in place; one from a supplied tree counts when it is there.
 const NONE: &[Target] = &[];
 
@@ -55,7 +60,7 @@ const NUMA: &str = "needs two NUMA nodes and a kernel with policies for these fi
 
 /// All of them, in order.
 const fn client(number: u16, real: &'static [Target]) -> Rows {
-    Rows { prefix: "CL", first: number, last: number, provider: ALL, real, because: "" }
+    Rows { prefix: CLIENT, first: number, last: number, provider: ALL, real, because: "" }
 }
 
 pub(super) const ROWS: &[Rows] = &[
@@ -91,20 +96,20 @@ pub(super) const ROWS: &[Rows] = &[
     not_here(86, 86, "needs SEV-SNP or TDX hardware"),
     rows(87, 95, ALL, REAL),
     rows(96, 107, MAPPED, REAL),
-    client(1, REAL),
-    client(2, REAL),
+    client(1, EVERY_KERNEL),
+    client(2, EVERY_KERNEL),
     // A kernel whose VMs have no private memory converts nothing.
-    client(3, QEMU),
+    client(3, WITH_PRIVATE),
     client(4, QEMU),
     client(5, QEMU),
-    client(6, REAL),
+    client(6, EVERY_KERNEL),
     client(7, REAL),
     client(8, QEMU),
     // Where other programs run too nobody can say what backs what.
     client(9, QEMU),
-    client(10, REAL),
+    client(10, EVERY_KERNEL),
     // The provider's guests take turns.
-    Rows { prefix: "CL", first: 11, last: 11, provider: &[], real: QEMU, because: "" },
+    Rows { prefix: CLIENT, first: 11, last: 11, provider: &[], real: QEMU, because: "" },
 ];
 
 #[cfg(test)]
