@@ -27,7 +27,7 @@ pub(crate) fn demonstrations(workspace: &Workspace, setup: &Setup) -> Vec<Demons
     let native = Programs::build(workspace, None);
     let here = |arguments: &[&str], log: &str| {
         let programs = native.as_ref().map_err(Clone::clone)?;
-        understood(programs::here(workspace, &programs.demo, arguments, LIMIT, log)?)
+        understood(&programs::here(workspace, &programs.demo, arguments, LIMIT, log)?)
     };
     let machine = Machine::prepare(workspace, setup);
     let running = kernels::running_release();
@@ -40,7 +40,7 @@ pub(crate) fn demonstrations(workspace: &Workspace, setup: &Setup) -> Vec<Demons
         Err(reason) => ("7.3".to_owned(), Err(reason.clone())),
         Ok(kernel) => {
             let done = machine.boot(workspace, kernel, Start::Demo, &[], LIMIT, "gmem-demo-qemu");
-            (kernel.version().to_owned(), Ok(done.and_then(understood)))
+            (kernel.version().to_owned(), Ok(done.and_then(|done| understood(&done))))
         }
     };
     let provider = Ok(here(&["--provider", IN_PLACE], "gmem-demo-provider"));
@@ -51,7 +51,7 @@ pub(crate) fn demonstrations(workspace: &Workspace, setup: &Setup) -> Vec<Demons
     ]
 }
 
-fn understood(done: crate::command::Finished) -> Result<Transcript, String> {
+fn understood(done: &crate::command::Finished) -> Result<Transcript, String> {
     let transcript = Transcript::parse(&done.lines);
-    whole(&done, &transcript).map(|()| transcript)
+    whole(done, &transcript).map(|()| transcript)
 }
