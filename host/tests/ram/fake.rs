@@ -20,6 +20,8 @@ pub(crate) struct State {
     pub(crate) calls: u32,
     /// This call fails, this often, with this.
     pub(crate) fails: Option<(u32, Errno)>,
+    /// The kernel is from before guest memory files: it knows none of their requests.
+    pub(crate) old: bool,
     /// What a refused conversion blames.
     pub(crate) blames: Option<u64>,
 }
@@ -57,6 +59,10 @@ impl Fake {
         }
     }
 
+    fn newer(&self, name: &'static str) -> Result<(), Failed> {
+        if self.state().old { Err(Failed::new(name, Errno::ENOTTY)) } else { Ok(()) }
+    }
+
     fn thing(&self, name: &'static str) -> Result<Thing, Failed> {
         let mut state = self.call(name)?;
         state.next += 1;
@@ -76,6 +82,7 @@ impl Kernel for Fake {
     type Memory = Thing;
 
     fn create_file(&self, bytes: u64, flags: CreateFlags) -> Result<Thing, Failed> {
+        self.newer("create")?;
         let file = self.thing("create")?;
         if !flags.contains(CreateFlags::INIT_SHARED) {
             self.state().in_file.extend(pages(0, bytes).map(|page| (file.1, page)));
@@ -104,6 +111,7 @@ impl Kernel for Fake {
     }
 
     fn set_attributes(&self, asked: &MemoryAttributes) -> Result<(), Failed> {
+        self.newer("attributes")?;
         let mut state = self.call("attributes")?;
         for gfn in pages(asked.address, asked.size) {
             if asked.attributes == Attributes::PRIVATE.bits() {

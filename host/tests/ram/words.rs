@@ -3,7 +3,7 @@
 use crate::fake::{Fake, gfn, gfns};
 use tenure_abi::{ContentMode, Errno, Error, Visibility};
 use tenure_host::convert::{Front, NoLeases, Request, Stopped};
-use tenure_host::ram::Strategy;
+use tenure_host::ram::{Offers, Strategy};
 
 const PRIVATE: Visibility = Visibility::Private;
 const SHARED: Visibility = Visibility::Shared;
@@ -86,4 +86,28 @@ fn what_a_strategy_cannot_promise_is_refused_before_anything_changes() {
         front.convert(Request { gfns: gfns(0x101, 2), to: PRIVATE }, mode).unwrap();
         assert_eq!(front.backing().visibility(gfn(0x101)), Some(PRIVATE));
     }
+}
+
+#[test]
+fn a_kernel_from_before_guest_memory_files_serves_shared_memory() {
+    let fake = Fake::default();
+    fake.state().old = true;
+    let strategy = Offers::probe(&fake).strategy(true);
+    assert_eq!(strategy, Strategy::SharedOnly { file: false });
+    let front = Front::new(fake.ram(strategy), NoLeases);
+    front.backing().add(gfns(0x100, 4), SHARED).unwrap();
+    front.convert(Request { gfns: gfns(0x101, 2), to: SHARED }, ContentMode::Zero).unwrap();
+    let refused = front.convert(Request { gfns: gfns(0x101, 2), to: PRIVATE }, ContentMode::Unspecified).unwrap_err();
+    assert_eq!((refused.done, refused.error), (0, Error::NotSupported));
+    front.backing().remove(gfn(0x100)).unwrap();
+    assert!(fake.state().open.is_empty());
+}
+
+#[test]
+fn probing_leaves_nothing_and_finds_what_is_there() {
+    let fake = Fake::default();
+    let offers = Offers::probe(&fake);
+    assert!(offers.files && offers.shared_files && offers.attributes && offers.in_place);
+    let state = fake.state();
+    assert_eq!((state.open.len(), state.private.len(), state.slots.len()), (0, 0, 0));
 }

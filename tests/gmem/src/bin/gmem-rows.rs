@@ -26,7 +26,9 @@ fn run(arguments: &[String]) -> bool {
             Ok(mut kernel) => {
                 let good = all(&mut kernel);
                 drop(kernel);
-                good & client(Real::open())
+                let rough =
+                    Real::open().is_ok_and(|mut world| client::rough::row(&mut world, |line| println!("{line}")));
+                good & client(Real::open()) & rough
             }
             Err(why) => {
                 println!("TENURE case gmem_rows_run skip {why}");
@@ -35,6 +37,7 @@ fn run(arguments: &[String]) -> bool {
         },
         ["--provider", name] => {
             if let Ok(personality) = name.parse::<Personality>() {
+                println!("TENURE row CL-12 n/a nothing interrupts or closes what is a model");
                 all(&mut Provider::new(personality)) & client(Ok(Emulated::new(personality)))
             } else {
                 eprintln!("no personality is called {name}");

@@ -43,6 +43,7 @@ struct Case<W: World> {
 /// | CL-09 | no page is ever backed twice |
 /// | CL-10 | nonsense is refused and changes nothing |
 /// | CL-11 | a guest whose memory is converted all the time goes on, and its data holds: `storm` |
+/// | CL-12 | signals and descriptors that are closed by others are errors at most: `rough` |
 pub fn run_all<W: World>(world: &mut W, mut say: impl FnMut(&str)) -> bool {
     let cases: [Case<W>; 10] = [
         Case { id: "CL-01", run: |client| client.offers() },

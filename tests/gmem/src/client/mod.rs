@@ -7,6 +7,7 @@
 //! | `real` (x86-64 Linux) | a world that is this machine's kernel |
 //! | `cases` | what has to hold |
 //! | [`demo`] | the main job, as facts |
+//! | `rough` (x86-64 Linux) | signals at any moment, descriptors that are closed |
 //! | `storm` (x86-64 Linux) | the same while everything is converted all the time |
 
 mod cases;
@@ -14,6 +15,8 @@ pub mod demo;
 mod emulated;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod real;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub mod rough;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod storm;
 mod world;
