@@ -74,9 +74,11 @@ impl<W: Window> Stage2<'_, W> {
     ) -> Result<(), Located<Error>> {
         let shift = geometry::entry_shift(self.geometry.start_level());
         let entries = super::ENTRIES as u64;
-        for i in 0..self.geometry.root_tables() * entries {
-            let table = self.root_table(i / entries).ok_or(Located::call(Error::Internal))?;
-            f(table, i as usize, i << shift)?;
+        for root in 0..self.geometry.root_tables() {
+            let table = self.root_table(root).ok_or(Located::call(Error::Internal))?;
+            for i in root * entries..(root + 1) * entries {
+                f(table, i as usize, i << shift)?;
+            }
         }
         Ok(())
     }

@@ -9,9 +9,9 @@ pub mod check;
 pub mod rig;
 pub mod watch;
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, OnceLock, RwLock};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{OnceLock, RwLock};
 use tenure_abi::{AddressWidth, Error, FrameRange, Located, Pfn};
 use tenure_arch::lock::SpinLock;
 use tenure_arch::stage2::Table;
@@ -36,8 +36,8 @@ pub const DEVICE: u64 = 0x9000;
 pub struct Board {
     /// Each page from its first use on; until then it is zero.
     pages: Box<[OnceLock<Box<Table>>]>,
-    attached: Mutex<BTreeSet<u64>>,
-    hidden: Mutex<BTreeSet<u64>>,
+    attached: Marks,
+    hidden: Marks,
     watcher: RwLock<Option<Watcher>>,
     /// The watcher is at work.
     inside: AtomicBool,
@@ -47,14 +47,44 @@ pub struct Board {
     pub scrubs: AtomicU64,
 }
 
+/// A mark on some pages of RAM. Asked for at every access, so it is a bit and not a set.
+struct Marks([AtomicU64; (REGIONS * 512 / 64) as usize]);
+
+impl Marks {
+    const fn none() -> Self {
+        Self([const { AtomicU64::new(0) }; (REGIONS * 512 / 64) as usize])
+    }
+
+    /// The word of a page and its bit; `None` outside RAM.
+    fn place(&self, pfn: u64) -> Option<(&AtomicU64, u64)> {
+        let page = pfn.checked_sub(RAM)?;
+        Some((self.0.get(usize::try_from(page / 64).ok()?)?, 1 << (page % 64)))
+    }
+
+    fn has(&self, pfn: u64) -> bool {
+        self.place(pfn).is_some_and(|(word, bit)| word.load(SeqCst) & bit != 0)
+    }
+
+    /// Marks a page of RAM, or takes the mark away; whether that changed anything.
+    fn put(&self, pfn: u64, marked: bool) -> bool {
+        let (word, bit) = self.place(pfn).expect("a page of RAM");
+        let before = if marked { word.fetch_or(bit, SeqCst) } else { word.fetch_and(!bit, SeqCst) };
+        (before & bit != 0) != marked
+    }
+
+    fn count(&self) -> usize {
+        self.0.iter().map(|word| word.load(SeqCst).count_ones() as usize).sum()
+    }
+}
+
 impl Board {
     /// A board with zeroed RAM. It lives for ever, as boards do.
     pub fn new() -> &'static Self {
         let pages = (0..REGIONS * 512).map(|_| OnceLock::new()).collect();
         Box::leak(Box::new(Self {
             pages,
-            attached: Mutex::default(),
-            hidden: Mutex::default(),
+            attached: Marks::none(),
+            hidden: Marks::none(),
             watcher: RwLock::default(),
             inside: AtomicBool::new(false),
             invalidations: AtomicU64::new(0),
@@ -82,12 +112,12 @@ impl Board {
 
     /// How many pages are attached at EL2.
     pub fn attached(&self) -> usize {
-        self.attached.lock().unwrap().len()
+        self.attached.count()
     }
 
     /// Whether EL2 maps `pfn`, other than its own pages.
     pub fn is_attached(&self, pfn: Pfn) -> bool {
-        self.attached.lock().unwrap().contains(&pfn.number())
+        self.attached.has(pfn.number())
     }
 }
 
@@ -95,7 +125,7 @@ impl Board {
 unsafe impl Window for Board {
     fn table(&self, pfn: Pfn) -> Option<&Table> {
         let own = pfn.number().wrapping_sub(RAM) < OWN;
-        let hidden = self.hidden.lock().unwrap().contains(&pfn.number());
+        let hidden = self.hidden.has(pfn.number());
         (!hidden && (own || self.is_attached(pfn))).then(|| self.page(pfn.number()))
     }
 }
@@ -122,12 +152,12 @@ unsafe impl Hardware for Board {
 
     fn attach(&self, pfn: Pfn) {
         self.step(Step::Attach(pfn));
-        assert!(self.attached.lock().unwrap().insert(pfn.number()), "{pfn:?} attached twice");
+        assert!(self.attached.put(pfn.number(), true), "{pfn:?} attached twice");
     }
 
     fn detach(&self, pfn: Pfn) {
         self.step(Step::Detach(pfn));
-        assert!(self.attached.lock().unwrap().remove(&pfn.number()), "{pfn:?} was not attached");
+        assert!(self.attached.put(pfn.number(), false), "{pfn:?} was not attached");
     }
 
     fn scrub(&self, pfn: Pfn) {

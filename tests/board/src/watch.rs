@@ -42,7 +42,7 @@ impl Board {
 
     /// From now on the window does not reach `pfn`, attached or not.
     pub fn hide(&self, pfn: u64) {
-        self.hidden.lock().unwrap().insert(pfn);
+        self.hidden.put(pfn, true);
     }
 
     pub(super) fn step(&self, step: Step) {
