@@ -33,6 +33,7 @@ pub use snapshot::Snapshot;
 use tenure_abi::VmHandle;
 use tenure_host::gmem::kvm::{Host, OpenFile};
 use tenure_host::platform::Unenforced;
+pub use vmm::Convert;
 use vmm::Machinery;
 
 /// Bytes of a page.

@@ -8,9 +8,10 @@ use tenure_abi::gmem::{
     Capability, CreateGuestMemfd, EnableCapability, MemoryAttributes, MemoryAttributes2, PreFaultMemory,
     UserspaceMemoryRegion, UserspaceMemoryRegion2, VmType,
 };
-use tenure_abi::{Errno, FrameRange, Gfn, VmHandle, VmSlot};
+use tenure_abi::{ContentMode, Errno, FrameRange, Gfn, VmHandle, VmSlot};
+use tenure_host::convert::{self, Front, NoLeases, Request, Stopped};
 use tenure_host::gmem::Env;
-use tenure_host::gmem::kvm::{Descriptor, OpenFile, Vm};
+use tenure_host::gmem::kvm::{Descriptor, OpenFile, Vm, VmMemory};
 
 /// How many slots a VM has.
 pub(super) const SLOTS: usize = 64;
@@ -46,6 +47,29 @@ impl Provider {
         self.vms_made += 1;
         let slot = VmSlot::new(slot as u16).expect("a slot of the table");
         VmHandle::new(slot, NonZeroU32::MIN.saturating_add(generation))
+    }
+}
+
+impl Provider {
+    /// A hypervisor's own front of a VM: the same one that VMMs use, over the files and no request in between.
+    pub fn front<R>(&mut self, vm: VmId, work: impl FnOnce(&dyn Convert) -> R) -> R {
+        let Self { vms, inodes, .. } = self;
+        work(&Front::new(VmMemory::new(&vms.get(vm.0).vm, inodes), NoLeases))
+    }
+}
+
+/// What a test asks of a front, whatever is behind it.
+pub trait Convert {
+    /// [`Front::convert`].
+    ///
+    /// # Errors
+    /// As it says.
+    fn convert(&self, request: Request, mode: ContentMode) -> Result<(), Stopped>;
+}
+
+impl<B: convert::Backing> Convert for Front<B> {
+    fn convert(&self, request: Request, mode: ContentMode) -> Result<(), Stopped> {
+        Front::convert(self, request, mode)
     }
 }
 
