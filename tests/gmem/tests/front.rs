@@ -50,7 +50,7 @@ impl World {
     /// What the host loads of a page, if it may.
     fn host(&mut self, page: u64) -> Option<u8> {
         let map = self.maps[(page / 8) as usize];
-        self.provider.load(ProcessId::VMM, map, page % 8 << 12).ok()
+        self.provider.load(ProcessId::VMM, map, (page % 8) << 12).ok()
     }
 }
 
