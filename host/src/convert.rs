@@ -58,8 +58,9 @@ pub struct Stretch<F> {
     pub offset: u64,
 }
 
-impl<F: Copy> Stretch<F> {
+impl<F> Stretch<F> {
     /// The first `pages` frames of it.
+    #[inline]
     pub(crate) fn prefix(self, pages: u64) -> Option<Self> {
         Some(Self { gfns: self.gfns.prefix(pages)?, ..self })
     }
@@ -77,14 +78,14 @@ impl<F: Copy> Stretch<F> {
 
 /// What stands behind guest memory.
 pub trait Backing {
-    /// Names a file.
-    type File: Copy;
+    /// Names a file, or holds on to it.
+    type File: Clone;
 
     /// The stretch of guest memory that begins at `gfn`, as long as one file backs it; `None` if nothing does.
     fn find(&self, gfn: Gfn) -> Option<Stretch<Self::File>>;
 
     /// What `mode` costs on the way to `to`, in the phase the guest is in now.
-    fn rule(&self, file: Self::File, to: Visibility, mode: ContentMode) -> Rule;
+    fn rule(&self, file: &Self::File, to: Visibility, mode: ContentMode) -> Rule;
 
     /// Whether all of the stretch is `to`.
     fn is(&self, stretch: &Stretch<Self::File>, to: Visibility) -> bool;
@@ -234,12 +235,25 @@ impl<B: Backing, L: Revoker> Front<B, L> {
         if let Some(death) = self.death() {
             return Err(Stopped { done: 0, ..death.stopped });
         }
-        self.each_stretch(request.gfns, |stretch| match self.backing.rule(stretch.file, request.to, mode) {
+        let Request { gfns, to } = request;
+        // One file behind all of it, as nearly always, is looked for once.
+        let first = self.backing.find(gfns.first()).and_then(|stretch| stretch.prefix(gfns.count()));
+        if let Some(stretch) = first.filter(|stretch| stretch.gfns == gfns) {
+            let converted = match self.backing.rule(&stretch.file, to, mode) {
+                Rule::Refused => Err((gfns.first(), Error::NotSupported)),
+                rule => self.convert_stretch(&stretch, to, (mode, rule)),
+            };
+            return converted.map_err(|(at, error)| Stopped { done: 0, at, error });
+        }
+        self.each_stretch(gfns, |stretch| match self.backing.rule(&stretch.file, to, mode) {
             Rule::Refused => Err((stretch.gfns.first(), Error::NotSupported)),
             Rule::Free | Rule::PerPage => Ok(()),
         })
         .map_err(|stopped| Stopped { done: 0, ..stopped })?;
-        self.each_stretch(request.gfns, |stretch| self.convert_stretch(stretch, request.to, mode))
+        self.each_stretch(gfns, |stretch| {
+            let rule = self.backing.rule(&stretch.file, to, mode);
+            self.convert_stretch(&stretch, to, (mode, rule))
+        })
     }
 
     /// One stretch: all of it, or nothing.
@@ -247,10 +261,9 @@ impl<B: Backing, L: Revoker> Front<B, L> {
         &self,
         stretch: &Stretch<B::File>,
         to: Visibility,
-        mode: ContentMode,
+        (mode, rule): (ContentMode, Rule),
     ) -> Result<(), (Gfn, Error)> {
-        let work = self.backing.rule(stretch.file, to, mode) == Rule::PerPage;
-        if !work && self.backing.is_done(stretch, to) {
+        if rule != Rule::PerPage && self.backing.is_done(stretch, to) {
             return Ok(());
         }
         let convert = || {
@@ -285,17 +298,17 @@ impl<B: Backing, L: Revoker> Front<B, L> {
     /// The first frame that nothing backs, with [`Error::NotFound`], or that is the opposite, with [`Error::Denied`].
     pub fn check(&self, gfns: FrameRange<Gfn>, visibility: Visibility) -> Result<(), (Gfn, Error)> {
         let is = |stretch: &Stretch<B::File>, pages| {
-            stretch.prefix(pages).is_some_and(|stretch| self.backing.is(&stretch, visibility))
+            stretch.clone().prefix(pages).is_some_and(|stretch| self.backing.is(&stretch, visibility))
         };
         let checked = self.each_stretch(gfns, |stretch| {
             let (mut so, mut not) = (0, stretch.gfns.count());
-            if is(stretch, not) {
+            if self.backing.is(&stretch, visibility) {
                 return Ok(());
             }
             // All of the first `so` pages are so, not all of the first `not`.
             while not - so > 1 {
                 let half = so + (not - so) / 2;
-                match is(stretch, half) {
+                match is(&stretch, half) {
                     true => so = half,
                     false => not = half,
                 }
@@ -310,15 +323,16 @@ impl<B: Backing, L: Revoker> Front<B, L> {
     fn each_stretch(
         &self,
         gfns: FrameRange<Gfn>,
-        mut each: impl FnMut(&Stretch<B::File>) -> Result<(), (Gfn, Error)>,
+        mut each: impl FnMut(Stretch<B::File>) -> Result<(), (Gfn, Error)>,
     ) -> Result<(), Stopped> {
         let mut done = 0;
         while let Some(rest) = gfns.rest(done) {
             let at = rest.first();
             let found = self.backing.find(at).and_then(|stretch| stretch.prefix(rest.count()));
             let stretch = found.ok_or(Stopped { done, at, error: Error::NotFound })?;
-            each(&stretch).map_err(|(at, error)| Stopped { done, at, error })?;
-            done += stretch.gfns.count();
+            let count = stretch.gfns.count();
+            each(stretch).map_err(|(at, error)| Stopped { done, at, error })?;
+            done += count;
         }
         Ok(())
     }

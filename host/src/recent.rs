@@ -33,11 +33,13 @@ impl Recent {
     }
 
     /// Now.
+    #[inline]
     pub(crate) fn now(&self) -> Moment {
         Moment(self.clock.load(SeqCst))
     }
 
     /// A conversion of `gfns` begins; it has ended when the guard is dropped, however it came out.
+    #[inline]
     pub(crate) fn begin(&self, gfns: FrameRange<Gfn>) -> Conversion<'_> {
         for place in self.places(gfns) {
             place.under_way.fetch_add(1, SeqCst);
@@ -52,11 +54,12 @@ impl Recent {
     }
 
     /// The places of a range, each once.
+    #[inline]
     fn places(&self, gfns: FrameRange<Gfn>) -> impl Iterator<Item = &Place> {
         let granule = PageSize::Size2M.frames();
         let (first, last) = (gfns.first().number() / granule, (gfns.end() - 1) / granule);
-        let count = (last - first + 1).min(PLACES as u64) as usize;
-        self.places.iter().cycle().skip(first as usize % PLACES).take(count)
+        let count = (last - first + 1).min(PLACES as u64);
+        (first..first + count).map(|place| &self.places[place as usize % PLACES])
     }
 }
 
@@ -67,6 +70,7 @@ pub(crate) struct Conversion<'r> {
 }
 
 impl Drop for Conversion<'_> {
+    #[inline]
     fn drop(&mut self) {
         let now = self.recent.clock.fetch_add(1, SeqCst) + 1;
         for place in self.recent.places(self.gfns) {

@@ -38,6 +38,7 @@ impl Granules {
     }
 
     /// Lets no new access through.
+    #[inline]
     pub(super) fn close(&self, gfns: FrameRange<Gfn>) {
         for word in self.words(gfns) {
             word.fetch_add(REVOKING, AcqRel);
@@ -45,6 +46,7 @@ impl Granules {
     }
 
     /// Ends what [`Granules::close`] began.
+    #[inline]
     pub(super) fn open(&self, gfns: FrameRange<Gfn>) {
         for word in self.words(gfns) {
             word.fetch_sub(REVOKING, Release);
@@ -57,6 +59,7 @@ impl Granules {
     }
 
     /// Whether nobody is in there.
+    #[inline]
     pub(super) fn quiet(&self, gfns: FrameRange<Gfn>) -> bool {
         self.words(gfns).all(|word| word.load(Acquire) & TAKEN == 0)
     }

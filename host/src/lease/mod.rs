@@ -57,12 +57,14 @@ impl Leases {
         Self::default()
     }
 
+    #[inline]
     fn table(&self) -> MutexGuard<'_, Table> {
         // The table is consistent whenever the lock is free: nothing in here panics half way.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A conversion is over.
+    #[inline]
     fn end(&self, generation: Generation) {
         self.table().end(generation);
         self.changed.notify_all();
@@ -70,6 +72,7 @@ impl Leases {
 }
 
 /// Tells all of them. One that panics keeps nobody from being told: its panic goes on after that.
+#[inline]
 fn tell(told: &[Told], say: impl Fn(&dyn Holder, FrameRange<Gfn>)) {
     let mut panicked = None;
     for (holder, range) in told {

@@ -50,7 +50,6 @@ impl Leases {
         patience: Duration,
         at_deadline: AtDeadline,
     ) -> Result<Revoked<'_>, Stuck> {
-        let deadline = Deadline::after(patience);
         let stuck = |error, at| Stuck { error, at };
         let mut table = self.table();
         let generation = table.begin(gfns).map_err(|error| stuck(error, gfns.first()))?;
@@ -62,7 +61,12 @@ impl Leases {
             return Err(stuck(Error::Busy, at));
         }
         let asked = table.ask(gfns, generation);
+        if asked.is_empty() && self.granules.quiet(gfns) {
+            // Nobody to wait for: not even the clock is looked at.
+            return Ok(revoked);
+        }
         drop(table);
+        let deadline = Deadline::after(patience);
         for (id, (holder, range)) in asked {
             // On record before it is asked, so that it is told how it came out whatever it answers.
             revoked.told.push((Arc::clone(&holder), range));
@@ -114,14 +118,18 @@ impl Revoked<'_> {
     }
 
     /// It turned private: holders forget it.
+    #[inline]
     pub fn commit(mut self) {
         self.committed = true;
     }
 }
 
 impl Drop for Revoked<'_> {
+    #[inline]
     fn drop(&mut self) {
-        self.leases.table().forget(self.generation);
+        if !self.told.is_empty() {
+            self.leases.table().forget(self.generation);
+        }
         // Even if a holder panics: a new lease begins after all holders know how the last one ended.
         let _end = End(self);
         tell(&self.told, |holder, range| match self.committed {
@@ -135,6 +143,7 @@ impl Drop for Revoked<'_> {
 struct End<'r>(&'r Revoked<'r>);
 
 impl Drop for End<'_> {
+    #[inline]
     fn drop(&mut self) {
         let Revoked { leases, gfns, generation, .. } = *self.0;
         leases.granules.open(gfns);

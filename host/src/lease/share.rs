@@ -18,6 +18,7 @@ impl Leases {
     ///
     /// # Errors
     /// [`Stuck`] with [`Error::Retry`](tenure_abi::Error::Retry) while somebody else converts some of it.
+    #[inline]
     pub fn share(&self, gfns: FrameRange<Gfn>) -> Result<Sharing<'_>, Stuck> {
         let begun = self.table().begin(gfns);
         let generation = begun.map_err(|error| Stuck { error, at: gfns.first() })?;
@@ -27,6 +28,7 @@ impl Leases {
 
 impl Sharing<'_> {
     /// It turned shared: whoever keeps a mapping there is told, and may map it.
+    #[inline]
     pub fn done(self) {
         let told: Vec<_> = self.leases.table().told(self.gfns, |_| true).collect();
         tell(&told, |holder, range| holder.shared(range));
@@ -34,6 +36,7 @@ impl Sharing<'_> {
 }
 
 impl Drop for Sharing<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.leases.end(self.generation);
     }

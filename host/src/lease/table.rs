@@ -47,6 +47,7 @@ impl Table {
     ///
     /// # Errors
     /// [`Error::Retry`] if another one overlaps.
+    #[inline]
     pub(super) fn begin(&mut self, gfns: FrameRange<Gfn>) -> Result<Generation, Error> {
         if self.is_converting(gfns) {
             return Err(Error::Retry);
@@ -58,6 +59,7 @@ impl Table {
     }
 
     /// Ends it.
+    #[inline]
     pub(super) fn end(&mut self, generation: Generation) {
         self.converting.retain(|&(other, _)| other != generation);
     }
@@ -77,7 +79,11 @@ impl Table {
     }
 
     /// Every mapping that holds some of `gfns` is asked to let go of it: who that is, and what they are told.
+    #[inline]
     pub(super) fn ask(&mut self, gfns: FrameRange<Gfn>, generation: Generation) -> Vec<(Id, Told)> {
+        if self.records.is_empty() {
+            return Vec::new();
+        }
         let held: Vec<_> = self.holding(gfns).map(|record| record.id).zip(self.told(gfns, |_| true)).collect();
         self.asked.extend(held.iter().map(|&(id, _)| Asked { id, generation, yielded: false }));
         held
@@ -96,21 +102,25 @@ impl Table {
     }
 
     /// Answers to this revocation count no longer.
+    #[inline]
     pub(super) fn forget(&mut self, generation: Generation) {
         self.asked.retain(|asked| asked.generation != generation);
     }
 
     /// The mappings that hold some of `gfns`.
+    #[inline]
     fn holding(&self, gfns: FrameRange<Gfn>) -> impl Iterator<Item = &Record> {
         self.records.iter().filter(move |record| common(record.gfns, gfns).is_some())
     }
 
     /// The first frame of `gfns` under a mapping that `which` picks.
+    #[inline]
     pub(super) fn first(&self, gfns: FrameRange<Gfn>, which: impl Fn(&Record) -> bool) -> Option<Gfn> {
         self.told(gfns, which).map(|(_, range)| range.first()).min()
     }
 
     /// What holders of some of `gfns` that `which` picks are told.
+    #[inline]
     pub(super) fn told(&self, gfns: FrameRange<Gfn>, which: impl Fn(&Record) -> bool) -> impl Iterator<Item = Told> {
         let picked = self.holding(gfns).filter(move |record| which(record));
         picked.filter_map(move |record| Some((Arc::clone(&record.holder), common(record.gfns, gfns)?)))

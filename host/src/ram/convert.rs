@@ -2,12 +2,11 @@
 
 use super::Ram;
 use super::kernel::{Failed, Kernel};
-use super::region::{Region, RegionId, attributes};
+use super::region::{Handle, Region, attributes};
 use super::strategy::Strategy;
 use crate::convert::{Backing, Stretch};
 use crate::platform::Rule;
 use core::ops::Range;
-use std::sync::Arc;
 use tenure_abi::gmem::{ContentFlags, MemoryAttributes2};
 use tenure_abi::{ContentMode, Errno, Error, FrameRange, Gfn, Located, PAGE_SHIFT, Place, Visibility};
 
@@ -15,12 +14,12 @@ use tenure_abi::{ContentMode, Errno, Error, FrameRange, Gfn, Located, PAGE_SHIFT
 const NOWHERE: u64 = u64::MAX;
 
 impl<K: Kernel> Backing for Ram<K> {
-    type File = RegionId;
+    type File = Handle<K>;
 
-    fn find(&self, gfn: Gfn) -> Option<Stretch<RegionId>> {
+    fn find(&self, gfn: Gfn) -> Option<Stretch<Handle<K>>> {
         let region = self.at(gfn)?;
         let page = region.page(gfn);
-        Some(Stretch { gfns: region.gfns.rest(page)?, file: region.id, offset: page << PAGE_SHIFT })
+        Some(Stretch { gfns: region.gfns.rest(page)?, file: Handle(region), offset: page << PAGE_SHIFT })
     }
 
     /// | strategy | unspecified | zero | preserve |
@@ -32,7 +31,7 @@ impl<K: Kernel> Backing for Ram<K> {
     /// | protected | refused | refused | refused |
     ///
     /// Zeroes towards private are refused because the guest could not rely on them: they would be the VMM's.
-    fn rule(&self, _: RegionId, to: Visibility, mode: ContentMode) -> Rule {
+    fn rule(&self, _: &Handle<K>, to: Visibility, mode: ContentMode) -> Rule {
         use {ContentMode as M, Strategy as S, Visibility as V};
         match (self.strategy, to, mode) {
             (S::Protected, ..) | (S::SharedOnly { .. }, V::Private, _) => Rule::Refused,
@@ -42,30 +41,32 @@ impl<K: Kernel> Backing for Ram<K> {
         }
     }
 
-    fn is(&self, stretch: &Stretch<RegionId>, to: Visibility) -> bool {
-        let region = self.find_region(stretch);
-        region.is_some_and(|(region, pages)| self.strategy != Strategy::Protected && region.pages.are(&pages, to))
-    }
-
-    fn is_done(&self, stretch: &Stretch<RegionId>, to: Visibility) -> bool {
-        let region = self.find_region(stretch);
-        region.is_some_and(|(region, pages)| region.pages.are(&pages, to) && region.pages.are_settled(&pages))
+    fn is(&self, stretch: &Stretch<Handle<K>>, to: Visibility) -> bool {
+        let region = &*stretch.file.0;
+        region.range(stretch.gfns).is_some_and(|pages| region.pages.are(&pages, to))
             && self.strategy != Strategy::Protected
     }
 
-    fn convert(&self, stretch: &Stretch<RegionId>, to: Visibility, mode: ContentMode) -> Result<(), Located<Error>> {
-        let (region, pages) = self.find_region(stretch).ok_or(Error::NotFound)?;
+    fn is_done(&self, stretch: &Stretch<Handle<K>>, to: Visibility) -> bool {
+        let region = &*stretch.file.0;
+        region.range(stretch.gfns).is_some_and(|pages| region.pages.are_settled(&pages, to))
+            && self.strategy != Strategy::Protected
+    }
+
+    fn convert(&self, stretch: &Stretch<Handle<K>>, to: Visibility, mode: ContentMode) -> Result<(), Located<Error>> {
+        let region = &*stretch.file.0;
+        let pages = region.range(stretch.gfns).ok_or(Error::NotFound)?;
         let alive = region.lock();
         if !alive.0 {
             return Err(Error::NotFound.into());
         }
         match self.strategy {
-            Strategy::InPlace { content_modes } => self.in_place(&region, &pages, to, (mode, content_modes)),
-            Strategy::TwoBackings => self.two_backings(&region, &pages, to, mode),
+            Strategy::InPlace { content_modes } => self.in_place(region, &pages, to, (mode, content_modes)),
+            Strategy::TwoBackings => self.two_backings(region, &pages, to, mode),
             Strategy::SharedOnly { .. } if to == Visibility::Shared => {
                 let zero = mode == ContentMode::Zero;
                 if zero {
-                    self.free(&region, &pages, Visibility::Shared).map_err(|failed| error(failed).into())
+                    self.free(region, &pages, Visibility::Shared).map_err(|failed| error(failed).into())
                 } else {
                     Ok(())
                 }
@@ -103,13 +104,6 @@ impl<K: Kernel> Ram<K> {
             done += run.end - run.start;
         }
         Ok(())
-    }
-
-    /// The region of a stretch and the stretch's pages in it, if both still belong together.
-    fn find_region(&self, stretch: &Stretch<RegionId>) -> Option<(Arc<Region<K>>, Range<u64>)> {
-        let region = self.at(stretch.gfns.first()).filter(|region| region.id == stretch.file)?;
-        let pages = region.range(stretch.gfns)?;
-        Some((region, pages))
     }
 
     fn in_place(
@@ -158,15 +152,14 @@ impl<K: Kernel> Ram<K> {
             self.free(region, pages, Visibility::Shared).map_err(call)?;
         }
         self.noted(region.attributes(&self.kernel, pages, to)).map_err(call)?;
-        region.pages.set(pages, to);
         // From here on the guest uses the new side: what is left is to free the old one, and it is owed until that came off.
-        region.pages.owe(pages, true);
+        region.pages.turn(pages, to);
         let left = match to {
             Visibility::Private => Visibility::Shared,
             Visibility::Shared => Visibility::Private,
         };
         self.free(region, pages, left).map_err(call)?;
-        region.pages.owe(pages, false);
+        region.pages.settle(pages);
         Ok(())
     }
 

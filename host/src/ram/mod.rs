@@ -34,7 +34,7 @@ mod table;
 mod users;
 
 pub use kernel::{Failed, Kernel, Plain, Slot};
-pub use region::RegionId;
+pub use region::{Handle, RegionId};
 pub use strategy::{Offers, Strategy};
 
 use core::ops::Range;
@@ -112,6 +112,7 @@ impl<K: Kernel> Ram<K> {
     }
 
     /// The region that `gfn` is in.
+    #[inline]
     fn at(&self, gfn: Gfn) -> Option<Arc<Region<K>>> {
         let regions = self.regions();
         let after = regions.partition_point(|region| region.gfns.first() <= gfn);

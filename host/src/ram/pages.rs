@@ -18,10 +18,12 @@ impl Bits {
     }
 
     /// Whether all bits of the range are `set`.
+    #[inline]
     fn all(&self, pages: &Range<u64>, set: bool) -> bool {
         words(pages).all(|(word, mask)| self.0[word].load(Acquire) & mask == if set { mask } else { 0 })
     }
 
+    #[inline]
     fn put(&self, pages: &Range<u64>, set: bool) {
         for (word, mask) in words(pages) {
             if set {
@@ -32,17 +34,20 @@ impl Bits {
         }
     }
 
+    #[inline]
     fn get(&self, page: u64) -> bool {
         self.0[(page / 64) as usize].load(Acquire) >> (page % 64) & 1 == 1
     }
 }
 
 /// The words that a range touches, and its bits in each.
+#[inline]
 fn words(pages: &Range<u64>) -> impl Iterator<Item = (usize, u64)> + use<> {
     let Range { start, end } = *pages;
-    (start / 64..end.div_ceil(64)).map(move |word| {
-        let from = u64::MAX << start.saturating_sub(word * 64).min(63);
-        let to = u64::MAX >> (64 - (end - word * 64).min(64));
+    let (first, after) = (start / 64, end.div_ceil(64));
+    (first..after).map(move |word| {
+        let from = if word == first { u64::MAX << (start % 64) } else { u64::MAX };
+        let to = if word + 1 == after { u64::MAX >> (after * 64 - end) } else { u64::MAX };
         (word as usize, from & to)
     })
 }
@@ -59,28 +64,40 @@ impl Pages {
         Self { private: Bits::new(pages, all == Visibility::Private), owed: Bits::new(pages, false) }
     }
 
+    #[inline]
     pub(super) fn visibility(&self, page: u64) -> Visibility {
         if self.private.get(page) { Visibility::Private } else { Visibility::Shared }
     }
 
     /// Whether all of them are `to`.
+    #[inline]
     pub(super) fn are(&self, pages: &Range<u64>, to: Visibility) -> bool {
         self.private.all(pages, to == Visibility::Private)
     }
 
-    /// Whether nothing of them is owed.
-    pub(super) fn are_settled(&self, pages: &Range<u64>) -> bool {
-        self.owed.all(pages, false)
+    /// Whether all of them are `to` and nothing of them is owed.
+    #[inline]
+    pub(super) fn are_settled(&self, pages: &Range<u64>, to: Visibility) -> bool {
+        self.are(pages, to) && self.owed.all(pages, false)
     }
 
     /// They are `to` now.
+    #[inline]
     pub(super) fn set(&self, pages: &Range<u64>, to: Visibility) {
         self.private.put(pages, to == Visibility::Private);
     }
 
-    /// Something is owed, or no longer.
-    pub(super) fn owe(&self, pages: &Range<u64>, owed: bool) {
-        self.owed.put(pages, owed);
+    /// They are `to` now, and the side that they left is owed: before anybody can find them turned and settled.
+    #[inline]
+    pub(super) fn turn(&self, pages: &Range<u64>, to: Visibility) {
+        self.owed.put(pages, true);
+        self.set(pages, to);
+    }
+
+    /// Nothing of them is owed any longer.
+    #[inline]
+    pub(super) fn settle(&self, pages: &Range<u64>) {
+        self.owed.put(pages, false);
     }
 
     /// The pages that follow `page`, up to `end`, and are seen as it is.

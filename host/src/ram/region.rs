@@ -11,6 +11,15 @@ use tenure_abi::{FrameRange, Gfn, PAGE_SHIFT, Visibility};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RegionId(pub(super) u64);
 
+/// A region, for as long as somebody works on it; it may be removed meanwhile.
+pub struct Handle<K: Kernel>(pub(super) Arc<Region<K>>);
+
+impl<K: Kernel> Clone for Handle<K> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
 /// Whether a region is still there. Whoever changes it holds this.
 pub(super) struct Alive(pub(super) bool);
 
@@ -38,17 +47,20 @@ impl<K: Kernel> Region<K> {
     }
 
     /// Its place in the region.
+    #[inline]
     pub(super) fn page(&self, gfn: Gfn) -> u64 {
         gfn.number() - self.gfns.first().number()
     }
 
     /// The places of frames; `None` if they are not all in the region.
+    #[inline]
     pub(super) fn range(&self, gfns: FrameRange<Gfn>) -> Option<Range<u64>> {
         let inside = self.gfns.contains(gfns.first()) && gfns.end() <= self.gfns.end();
         inside.then(|| self.page(gfns.first())..self.page(gfns.first()) + gfns.count())
     }
 
     /// Until the guard is dropped nobody else changes the region.
+    #[inline]
     pub(super) fn lock(&self) -> MutexGuard<'_, Alive> {
         // Nothing panics while a region is half changed.
         self.alive.lock().unwrap_or_else(PoisonError::into_inner)
@@ -66,6 +78,7 @@ impl<K: Kernel> Region<K> {
     }
 
     /// Has the VM treat pages as `to`.
+    #[inline]
     pub(super) fn attributes(&self, kernel: &K, pages: &Range<u64>, to: Visibility) -> Result<(), Failed> {
         let gpa = self.gfns.first().address() + (pages.start << PAGE_SHIFT);
         kernel.set_attributes(&MemoryAttributes::new(gpa, (pages.end - pages.start) << PAGE_SHIFT, attributes(to)))

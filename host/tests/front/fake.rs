@@ -47,7 +47,7 @@ impl Backing for &Fake {
         Some(Stretch { gfns: gfns(gfn.number(), first + 4 - at), file, offset: (at - first + offset) << 12 })
     }
 
-    fn rule(&self, file: u8, _: Visibility, mode: ContentMode) -> Rule {
+    fn rule(&self, &file: &u8, _: Visibility, mode: ContentMode) -> Rule {
         match (file, mode) {
             (_, ContentMode::Unspecified) => Rule::Free,
             (1, ContentMode::Zero) => Rule::PerPage,

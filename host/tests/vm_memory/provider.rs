@@ -69,7 +69,7 @@ impl Backing for Provided<'_> {
         Some(Stretch { gfns, file: (), offset: page << 12 })
     }
 
-    fn rule(&self, (): (), _: Visibility, _: ContentMode) -> Rule {
+    fn rule(&self, (): &(), _: Visibility, _: ContentMode) -> Rule {
         Rule::Free
     }
 

@@ -37,7 +37,7 @@ impl Backing for Fixed {
         Some(Stretch { gfns, file: (), offset: page << 12 })
     }
 
-    fn rule(&self, (): (), _: Visibility, _: ContentMode) -> Rule {
+    fn rule(&self, (): &(), _: Visibility, _: ContentMode) -> Rule {
         Rule::Refused
     }
 

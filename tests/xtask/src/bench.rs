@@ -10,6 +10,7 @@ pub(crate) use figures::{Reading, limits, table, timed_limits};
 
 use crate::command::{self, BUILD_LIMIT};
 use crate::firmware::{self, Images, Machine};
+use crate::gmem;
 use crate::linux;
 use crate::plugin::{self, Plugin};
 use crate::setup::{Need, Setup};
@@ -32,6 +33,7 @@ pub(crate) fn measure(workspace: &Workspace, setup: &Setup) -> Vec<Reading> {
         Some(reason) => vec![Reading::missing("linux", &reason)],
         None => host("linux", workspace, &|machine| linux::figures(workspace, machine)),
     });
+    readings.extend(gmem::figures(workspace, setup));
     readings.extend(size::readings(workspace, setup));
     readings.extend(hosted(workspace, "sizes", &["gmem.store_bytes"]));
     readings.extend(hosted(workspace, "access", &["gmem.access"]));

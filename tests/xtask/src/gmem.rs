@@ -10,12 +10,14 @@
 //! The programs are those of `tests/gmem`: a target prints one line for each row, and a row that does not apply to it
 //! says so. What a machine lacks is a skip with the reason; anything that goes wrong after that is a failure.
 
+mod cost;
 mod demo;
 mod differential;
 mod machine;
 mod programs;
 mod rows;
 
+pub(crate) use cost::figures;
 pub(crate) use demo::{Demonstrated, demonstrations};
 
 use crate::command::{self, BUILD_LIMIT};

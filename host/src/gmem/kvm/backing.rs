@@ -35,7 +35,7 @@ impl<N: Nodes, F: Files<BINDINGS>, const SLOTS: usize, const BINDINGS: usize> co
         Some(Stretch { gfns: slot.gfns.rest(into)?, file: backing.file?, offset: (backing.first + into) << PAGE_SHIFT })
     }
 
-    fn rule(&self, file: FileId, to: Visibility, mode: ContentMode) -> Rule {
+    fn rule(&self, &file: &FileId, to: Visibility, mode: ContentMode) -> Rule {
         let file = self.files.file(file).filter(|file| file.options().tracking == Tracking::File);
         let Some(file) = file.filter(|_| self.vm.kind.has_private()) else { return Rule::Refused };
         file.rule(file.all(), to, mode)

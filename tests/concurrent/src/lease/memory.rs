@@ -176,7 +176,7 @@ impl Backing for Memory {
         Some(Stretch { gfns: gfns(into, FRAMES - into), file: (), offset: into << 12 })
     }
 
-    fn rule(&self, (): (), _: Visibility, _: ContentMode) -> Rule {
+    fn rule(&self, (): &(), _: Visibility, _: ContentMode) -> Rule {
         Rule::Free
     }
 

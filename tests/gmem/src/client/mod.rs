@@ -9,8 +9,11 @@
 //! | [`demo`] | the main job, as facts |
 //! | `rough` (x86-64 Linux) | signals at any moment, descriptors that are closed |
 //! | `storm` (x86-64 Linux) | the same while everything is converted all the time |
+//! | `cost` (x86-64 Linux) | what it adds to the requests that it makes |
 
 mod cases;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub mod cost;
 pub mod demo;
 mod emulated;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]

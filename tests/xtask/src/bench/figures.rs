@@ -57,6 +57,11 @@ const NAMES: &[&str] = &[
     "gmem.access_over_cas",
     "gmem.access_take_drop",
     "gmem.access_over_limit",
+    "gmem.client_over_bare_ioctls",
+    "gmem.client_over_bare_ioctls_in_use_1",
+    "gmem.client_over_bare_ioctls_in_use_512",
+    "gmem.client_leases_over_bare_ioctls_in_use_1",
+    "gmem.client_leases_over_bare_ioctls_in_use_512",
     "size.metadata_bytes_per_page_uniform",
     "size.metadata_bytes_per_page_worst",
     "size.hyp_text_bytes_aarch64",
@@ -104,6 +109,8 @@ const LIMITS: &[Limit] = &[
     exactly("size.panic_paths", 0.0),
     at_most("gmem.store_bytes_1t_uniform", 65_536.0),
     at_most("gmem.store_bytes_1t_worst", 34_603_008.0),
+    // Instructions, of the worse of one page and 512, with and without leases.
+    at_most("gmem.client_over_bare_ioctls", 1.05),
     // A time, but far from its limit: two atomic operations where eight are allowed, or 20 ns where those are slow.
     at_most("gmem.access_over_limit", 1.0),
 ];

@@ -19,6 +19,9 @@ const COMMAND_LINE: &str = "console=ttyS0 rdinit=/init panic=-1 quiet loglevel=4
 /// Makes a kernel with the series for conversion in place track it per file; every other kernel ignores it.
 const IN_PLACE: &str = "kvm.gmem_in_place_conversion=1";
 
+/// One tick of the counters an instruction, and none while the processor waits: what is measured repeats.
+const COUNTING: &[&str] = &["-icount", "shift=0,sleep=off"];
+
 /// The machine's kernels and the programs that they start with, or why there is none.
 pub(super) struct Machine {
     /// The kernel with private memory.
@@ -39,6 +42,8 @@ pub(super) enum Start {
     Storm,
     /// `gmem-demo`
     Demo,
+    /// `gmem-cost`, on a machine that counts one tick an instruction
+    Cost,
 }
 
 impl Machine {
@@ -71,11 +76,13 @@ impl Machine {
                 Start::Differential => &programs.differential,
                 Start::Storm => &programs.storm,
                 Start::Demo => &programs.demo,
+                Start::Cost => &programs.cost,
             },
         )?;
         let mut qemu = Command::new("qemu-system-x86_64");
         qemu.args(["-accel", "tcg", "-M", "q35", "-cpu", "EPYC,+svm,+npt", "-m", "512"])
             .args(["-smp", if start == Start::Storm { "2" } else { "1" }])
+            .args(if start == Start::Cost { COUNTING } else { &[] })
             .args(["-nographic", "-nodefaults", "-no-reboot", "-serial", "stdio"])
             .arg("-kernel")
             .arg(&kernel.path)

@@ -17,6 +17,8 @@ pub(super) struct Programs {
     pub(super) storm: PathBuf,
     /// The main job, for the demonstration.
     pub(super) demo: PathBuf,
+    /// What the client adds to its requests.
+    pub(super) cost: PathBuf,
 }
 
 impl Programs {
@@ -34,9 +36,9 @@ impl Programs {
             return Err(format!("building {PACKAGE}:\n{}", done.build_error()));
         }
         let folder = workspace.target("").join(target.unwrap_or_default()).join("release");
-        let [rows, differential, storm, demo] =
-            ["gmem-rows", "gmem-differential", "gmem-storm", "gmem-demo"].map(|name| folder.join(name));
-        Ok(Self { rows, differential, storm, demo })
+        let [rows, differential, storm, demo, cost] =
+            ["gmem-rows", "gmem-differential", "gmem-storm", "gmem-demo", "gmem-cost"].map(|name| folder.join(name));
+        Ok(Self { rows, differential, storm, demo, cost })
     }
 }
 
