@@ -132,7 +132,7 @@ fn convert_bare(vm: BorrowedFd<'_>, attributes: &MemoryAttributes, left: i32) ->
     let (request, hole) = (ioctl::SET_MEMORY_ATTRIBUTES, libc::FALLOC_FL_KEEP_SIZE | libc::FALLOC_FL_PUNCH_HOLE);
     // SAFETY: this is the structure of this request, and it holds no address; the other call takes none.
     let done = unsafe {
-        libc::ioctl(vm.as_raw_fd(), request as _, std::ptr::from_ref(attributes)) == 0
+        libc::syscall(libc::SYS_ioctl, vm.as_raw_fd(), u64::from(request), std::ptr::from_ref(attributes)) == 0
             && libc::fallocate(left, hole, 0, attributes.size.cast_signed()) == 0
     };
     if done { Ok(()) } else { Err(std::io::Error::last_os_error().to_string()) }
