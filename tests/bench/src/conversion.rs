@@ -17,21 +17,21 @@ use tenure_host::gmem::{Env, File, FileId, FilePages, Node, Options, SliceNodes,
 use tenure_host::platform::{Fault, Memory, Phase, Unenforced};
 
 /// Pages of the file, and frames there are.
-const PAGES: u64 = 512;
+pub(crate) const PAGES: u64 = 512;
 /// Calls of a sample.
 const CALLS: u32 = 100;
 /// Frames lie this far apart, so that no two pages are neighbours.
-const APART: u64 = 3;
+pub(crate) const APART: u64 = 3;
 
 /// An integrator with reference counters and nothing else.
-struct Host {
+pub(crate) struct Host {
     references: Vec<AtomicU32>,
     next: AtomicU64,
     apart: u64,
 }
 
 impl Host {
-    fn new(apart: u64) -> Self {
+    pub(crate) fn new(apart: u64) -> Self {
         let references = (0..PAGES * APART + PAGES).map(|_| AtomicU32::new(1)).collect();
         Self { references, next: AtomicU64::new(0), apart }
     }

@@ -9,14 +9,17 @@
 //! | the visibility store, file uniform | an interval map that joins neighbours |
 //! | the interval map, 4,096 fragments | the visibility store |
 //! | taking and dropping the lease of one page | a bare compare-and-swap |
+//! | copying 2 MiB between two backings of this machine's kernel | the conversion of 2 MiB in place, on the provider |
 //!
-//! `sizes` as the argument prints what repeats exactly instead: the bytes that the store takes; `access` the cost of a lease.
+//! `sizes` as the argument prints what repeats exactly instead: the bytes that the store takes; `access` the cost of a lease, `copy`
+//! the last of the table.
 //!
 //! The comparators are compiled for the baseline instruction set, like everything here.
 
 mod access;
 mod comparators;
 mod conversion;
+mod copy;
 mod interval;
 mod machine;
 mod threads;
@@ -53,6 +56,7 @@ fn main() {
         Some("sizes") => visibility::sizes(),
         Some("conversion") => conversion::times(),
         Some("access") => access::times(),
+        Some("copy") => copy::times(),
         _ => times(),
     }
     println!("TENURE end");

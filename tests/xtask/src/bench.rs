@@ -13,6 +13,7 @@ use crate::firmware::{self, Images, Machine};
 use crate::gmem;
 use crate::linux;
 use crate::plugin::{self, Plugin};
+use crate::report::Verdict;
 use crate::setup::{Need, Setup};
 use crate::size;
 use crate::transcript::{Figure, Transcript};
@@ -37,6 +38,7 @@ pub(crate) fn measure(workspace: &Workspace, setup: &Setup) -> Vec<Reading> {
     readings.extend(size::readings(workspace, setup));
     readings.extend(hosted(workspace, "sizes", &["gmem.store_bytes"]));
     readings.extend(hosted(workspace, "access", &["gmem.access"]));
+    readings.extend(hosted(workspace, "copy", &["gmem.copy"]));
     readings
 }
 
@@ -52,10 +54,19 @@ fn hosted(workspace: &Workspace, which: &str, parts: &[&str]) -> Vec<Reading> {
     cargo.args(["run", "--quiet", "--release", "-p", "tenure-bench", "--", which]);
     let broken = |reason: &str| parts.iter().map(|part| Reading::broken(part, reason)).collect();
     match command::run(&mut cargo, BUILD_LIMIT, Some(&workspace.log(&format!("bench-{which}"))), |_| {}) {
-        Ok(done) if done.ok() => Transcript::parse(&done.lines).figures.iter().map(Reading::measured).collect(),
+        Ok(done) if done.ok() => said(&Transcript::parse(&done.lines)),
         Ok(done) => broken(&done.tail(3)),
         Err(error) => broken(&format!("{error:#}")),
     }
+}
+
+/// The figures of a program; a case that it skips names one that this machine cannot measure.
+fn said(transcript: &Transcript) -> Vec<Reading> {
+    let skipped = transcript.cases.iter().filter_map(|case| match &case.verdict {
+        Verdict::Skip(reason) => Some(Reading::missing(&case.name, reason)),
+        _ => None,
+    });
+    transcript.figures.iter().map(Reading::measured).chain(skipped).collect()
 }
 
 /// The figures of one host, its own and the plugin's.

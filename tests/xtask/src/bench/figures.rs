@@ -57,6 +57,7 @@ const NAMES: &[&str] = &[
     "gmem.access_over_cas",
     "gmem.access_take_drop",
     "gmem.access_over_limit",
+    "gmem.copy_over_inplace_2m",
     "gmem.client_over_bare_ioctls",
     "gmem.client_over_bare_ioctls_in_use_1",
     "gmem.client_over_bare_ioctls_in_use_512",
@@ -109,6 +110,8 @@ const LIMITS: &[Limit] = &[
     exactly("size.panic_paths", 0.0),
     at_most("gmem.store_bytes_1t_uniform", 65_536.0),
     at_most("gmem.store_bytes_1t_worst", 34_603_008.0),
+    // Times too, and as far from the limit; what is compared stands in `tests/bench/src/copy.rs`.
+    at_least("gmem.copy_over_inplace_2m", 100.0),
     // Instructions, of the worse of one page and 512, with and without leases.
     at_most("gmem.client_over_bare_ioctls", 1.05),
     // A time, but far from its limit: two atomic operations where eight are allowed, or 20 ns where those are slow.
