@@ -12,12 +12,12 @@ use tenure_test_protocol::layout::RAM_BASE;
 /// The rows, and the cases that show each.
 pub const ROWS: &[(&str, &[&str])] = &[
     ("CL-01", &["linux_client_finds_files_and_no_attributes"]),
-    (
-        "CL-02",
-        &["linux_client_and_plain_guest_share_memory", "linux_frame_stays_the_same_through_share_and_unshare"],
-    ),
+    ("CL-02", &["linux_client_and_plain_guest_share_memory", "linux_frame_stays_the_same_through_share_and_unshare"]),
     ("CL-03", &["linux_client_leaves_conversions_to_a_protected_guest"]),
-    ("CL-06", &["linux_client_adds_and_removes_memory_before_the_first_run", "linux_client_keeps_memory_that_cannot_go"]),
+    (
+        "CL-06",
+        &["linux_client_adds_and_removes_memory_before_the_first_run", "linux_client_keeps_memory_that_cannot_go"],
+    ),
     ("CL-10", &["linux_client_refuses_nonsense"]),
 ];
 
