@@ -39,6 +39,8 @@ pub const SET_USER_MEMORY_REGION2: u32 = request(READS, 0x49, size_of::<Userspac
 pub const RUN: u32 = request(NONE, 0x80, 0);
 /// `KVM_ENABLE_CAP`, on a VM.
 pub const ENABLE_CAP: u32 = request(READS, 0xa3, size_of::<EnableCapability>());
+/// `KVM_MEMORY_ENCRYPT_OP`, on a VM or vCPU; the argument is a [`super::SevCommand`] or [`super::TdxCommand`], declared as a `long`.
+pub const MEMORY_ENCRYPT_OP: u32 = request(READS | WRITES, 0xba, 8);
 /// `KVM_SET_MEMORY_ATTRIBUTES`, on a VM; since Linux 6.8.
 pub const SET_MEMORY_ATTRIBUTES: u32 = request(READS, 0xd2, size_of::<MemoryAttributes>());
 /// `KVM_SET_MEMORY_ATTRIBUTES2`, on a guest memory file; only in the in-place conversion series, from its RFC v2 on.

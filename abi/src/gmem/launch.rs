@@ -27,6 +27,46 @@ pub struct SnpLaunchUpdate {
     pub pad2: [u64; 4],
 }
 
+/// `struct kvm_sev_cmd`, the argument of `KVM_MEMORY_ENCRYPT_OP` on an SNP guest's VM.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct SevCommand {
+    /// Offset 0: which command.
+    pub id: u32,
+    /// Offset 4.
+    pub pad: u32,
+    /// Offset 8: address of the command's own structure.
+    pub data: u64,
+    /// Offset 16, out: what firmware said.
+    pub error: u32,
+    /// Offset 20: descriptor of `/dev/sev`.
+    pub sev_fd: u32,
+}
+
+impl SevCommand {
+    /// `KVM_SEV_SNP_LAUNCH_UPDATE`, with a [`SnpLaunchUpdate`].
+    pub const SNP_LAUNCH_UPDATE: u32 = 101;
+}
+
+/// `struct kvm_tdx_cmd`, the argument of `KVM_MEMORY_ENCRYPT_OP` on a TD's VM or vCPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct TdxCommand {
+    /// Offset 0: which command.
+    pub id: u32,
+    /// Offset 4: what it means is the command's.
+    pub flags: u32,
+    /// Offset 8: address of the command's own structure.
+    pub data: u64,
+    /// Offset 16: must be 0; out: what the module said.
+    pub hw_error: u64,
+}
+
+impl TdxCommand {
+    /// `KVM_TDX_INIT_MEM_REGION`, on a vCPU, with a [`TdxInitMemRegion`] and [`TdxRegionFlags`].
+    pub const INIT_MEM_REGION: u32 = 3;
+}
+
 /// `KVM_SEV_SNP_PAGE_TYPE_*`: what firmware does with a page. 2 is the kernel's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SnpPageType(pub u8);
@@ -73,4 +113,9 @@ const _: () = {
     assert!(offset_of!(SnpLaunchUpdate, flags) == 26 && offset_of!(SnpLaunchUpdate, pad2) == 32);
     assert!(offset_of!(TdxInitMemRegion, source_addr) == 0 && offset_of!(TdxInitMemRegion, gpa) == 8);
     assert!(offset_of!(TdxInitMemRegion, nr_pages) == 16);
+    assert!(size_of::<SevCommand>() == 24 && size_of::<TdxCommand>() == 24);
+    assert!(offset_of!(SevCommand, id) == 0 && offset_of!(SevCommand, data) == 8);
+    assert!(offset_of!(SevCommand, error) == 16 && offset_of!(SevCommand, sev_fd) == 20);
+    assert!(offset_of!(TdxCommand, id) == 0 && offset_of!(TdxCommand, flags) == 4);
+    assert!(offset_of!(TdxCommand, data) == 8 && offset_of!(TdxCommand, hw_error) == 16);
 };

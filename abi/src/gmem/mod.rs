@@ -36,7 +36,7 @@ pub use capability::{Capability, EnableCapability};
 pub use create::{CreateFlags, CreateGuestMemfd};
 pub use exit::{ExitReason, FaultFlags, HypercallExit, MemoryFaultExit, MmioExit, RunPage};
 pub use hypercall::{MapGpaAttributes, MapGpaRange, MapGpaReply};
-pub use launch::{SnpLaunchUpdate, SnpPageType, TdxInitMemRegion, TdxRegionFlags};
+pub use launch::{SevCommand, SnpLaunchUpdate, SnpPageType, TdxCommand, TdxInitMemRegion, TdxRegionFlags};
 pub use prefault::PreFaultMemory;
 pub use region::{RegionFlags, UserspaceMemoryRegion, UserspaceMemoryRegion2};
 pub use vm_type::VmType;

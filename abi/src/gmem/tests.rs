@@ -16,6 +16,7 @@ fn requests_have_the_kernels_numbers() {
         (ioctl::SET_USER_MEMORY_REGION2, 0x40a0_ae49),
         (ioctl::RUN, 0xae80),
         (ioctl::ENABLE_CAP, 0x4068_aea3),
+        (ioctl::MEMORY_ENCRYPT_OP, 0xc008_aeba),
         (ioctl::SET_MEMORY_ATTRIBUTES, 0x4020_aed2),
         (ioctl::SET_MEMORY_ATTRIBUTES2, 0xc080_aed2),
         (ioctl::CREATE_GUEST_MEMFD, 0xc040_aed4),
@@ -80,6 +81,8 @@ fn structures_lie_as_in_the_bindings() {
         page_type = type_,
         flags = flags
     );
+    #[cfg(target_arch = "x86_64")]
+    same_layout!(SevCommand, theirs::kvm_sev_cmd, id = id, data = data, error = error, sev_fd = sev_fd);
     same_layout!(EnableCapability, theirs::kvm_enable_cap, capability = cap, flags = flags, arguments = args);
 }
 
@@ -171,4 +174,5 @@ fn what_the_bindings_lack_is_as_the_facts_say() {
     let shared_2m = MapGpaAttributes::SIZE_2M;
     assert_eq!((shared_2m.bits(), (shared_2m | MapGpaAttributes::ENCRYPTED).bits()), (1, 0x11));
     assert_eq!(VmType::ARM_PROTECTED.0, 0x8000_0000);
+    assert_eq!((SevCommand::SNP_LAUNCH_UPDATE, TdxCommand::INIT_MEM_REGION), (101, 3));
 }

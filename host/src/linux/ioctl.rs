@@ -48,6 +48,18 @@ unsafe fn request(fd: impl AsFd, call: &'static str, opcode: Opcode, argument: *
     }
 }
 
+/// A request whose argument is a structure that the kernel reads and writes, made once: whoever counts attempts wants to hear of an
+/// interruption.
+///
+/// # Safety
+/// As [`structure`].
+pub(super) unsafe fn once<T>(fd: impl AsFd, call: &'static str, opcode: Opcode, value: &mut T) -> Result<(), Failed> {
+    let argument = core::ptr::from_mut(value).cast();
+    // SAFETY: `value` is borrowed for the call; the rest is the caller's promise.
+    let result = unsafe { rustix::ioctl::ioctl(fd, Request { opcode, argument }) };
+    result.map(drop).map_err(Failed::of(call))
+}
+
 /// A request whose argument is a number.
 pub(super) fn number(fd: impl AsFd, call: &'static str, opcode: Opcode, value: u64) -> Result<i32, Failed> {
     // SAFETY: every request this is used for (see `wire`) takes a number, so nothing is dereferenced.

@@ -4,12 +4,14 @@
 //! request is made again. Nothing is checked here that the kernel checks.
 
 use super::ioctl;
+use crate::launch::Refused;
 use crate::ram::Failed;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use tenure_abi::gmem::ioctl as number;
 use tenure_abi::gmem::{
     Capability, CreateGuestMemfd, EnableCapability, MemoryAttributes, MemoryAttributes2, PreFaultMemory, RegionFlags,
-    UserspaceMemoryRegion, UserspaceMemoryRegion2,
+    SevCommand, SnpLaunchUpdate, TdxCommand, TdxInitMemRegion, TdxRegionFlags, UserspaceMemoryRegion,
+    UserspaceMemoryRegion2,
 };
 
 /// `KVM_CHECK_EXTENSION` on `/dev/kvm` or a VM: the value of a capability, 0 if the kernel does not know it.
@@ -113,6 +115,51 @@ pub fn set_memory_attributes2(file: impl AsFd, attributes: &mut MemoryAttributes
 pub fn pre_fault_memory(vcpu: impl AsFd, range: &mut PreFaultMemory) -> Result<(), Failed> {
     // SAFETY: this is the structure of this request, and it holds no address of this process.
     unsafe { ioctl::structure(vcpu, "KVM_PRE_FAULT_MEMORY", number::PRE_FAULT_MEMORY, range) }.map(drop)
+}
+
+/// `KVM_SEV_SNP_LAUNCH_UPDATE` on an SNP guest's VM, `sev` being `/dev/sev`: some of `update`, which then is the rest. For
+/// [`crate::launch::snp`], which repeats it; an interrupted one is not made again here.
+///
+/// # Errors
+/// What the kernel says, and firmware's code.
+///
+/// # Safety
+/// The kernel reads the `len` bytes that this process has at `uaddr`, and writes to those of a page of CPUID answers that firmware
+/// rejects: no reference to them may exist.
+pub unsafe fn snp_launch_update(vm: impl AsFd, sev: impl AsFd, update: &mut SnpLaunchUpdate) -> Result<(), Refused> {
+    let mut command = SevCommand {
+        id: SevCommand::SNP_LAUNCH_UPDATE,
+        data: core::ptr::from_mut(update).expose_provenance() as u64,
+        // Descriptors are not negative.
+        sev_fd: sev.as_fd().as_raw_fd().unsigned_abs(),
+        ..SevCommand::default()
+    };
+    // SAFETY: this is the structure of this request, `data` is borrowed for the call and is the structure of this command; the
+    // address in that is the caller's promise.
+    let done = unsafe { ioctl::once(vm, "KVM_SEV_SNP_LAUNCH_UPDATE", number::MEMORY_ENCRYPT_OP, &mut command) };
+    done.map_err(|failed| Refused { errno: failed.errno, firmware: command.error.into() })
+}
+
+/// `KVM_TDX_INIT_MEM_REGION` on a TD's vCPU: some of `region`, which then is the rest, also on error. For [`crate::launch::tdx`],
+/// which repeats it; an interrupted one is not made again here.
+///
+/// # Errors
+/// What the kernel says, and the module's code.
+pub fn tdx_init_mem_region(
+    vcpu: impl AsFd,
+    flags: TdxRegionFlags,
+    region: &mut TdxInitMemRegion,
+) -> Result<(), Refused> {
+    let mut command = TdxCommand {
+        id: TdxCommand::INIT_MEM_REGION,
+        flags: flags.bits(),
+        data: core::ptr::from_mut(region).expose_provenance() as u64,
+        hw_error: 0,
+    };
+    // SAFETY: this is the structure of this request, `data` is borrowed for the call and is the structure of this command; what
+    // stands at the address in that is only read, and by the kernel.
+    let done = unsafe { ioctl::once(vcpu, "KVM_TDX_INIT_MEM_REGION", number::MEMORY_ENCRYPT_OP, &mut command) };
+    done.map_err(|failed| Refused { errno: failed.errno, firmware: command.hw_error })
 }
 
 /// `KVM_RUN` on a vCPU; an interrupted one is not made again. What it came to stands in the vCPU's page:
