@@ -258,6 +258,32 @@ fn a_taker_with_patience_waits_for_the_end_of_a_revocation() {
     });
 }
 
+/// A wake-up that is lost shows in nothing but the time: the deadline ends every wait.
+#[test]
+fn whoever_waits_is_woken_long_before_the_deadline() {
+    let begun = std::time::Instant::now();
+    for round in 0..20 {
+        let leases = Leases::new();
+        let wait = || std::thread::sleep(Duration::from_micros(round * 100));
+        let access = leases.access(gfns(0, 1)).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| leases.revoke(gfns(0, 1), LONG, AtDeadline::Refuse).unwrap().commit());
+            while leases.access(gfns(0, 1)).is_ok() {
+                std::thread::yield_now();
+            }
+            wait();
+            drop(access);
+        });
+        let revoked = leases.revoke(gfns(0, 1), NONE, AtDeadline::Refuse).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| leases.access_within(gfns(0, 1), LONG).map(drop).unwrap());
+            wait();
+            drop(revoked);
+        });
+        assert!(begun.elapsed() < LONG, "a wake-up was lost in round {round}");
+    }
+}
+
 /// Lets go, and panics when it is told how anything came out.
 struct Broken;
 
