@@ -27,7 +27,7 @@ fn what_a_non_protected_guest_gives_back_it_keeps() {
     let rig = Rig::new(VmKind::NonProtected);
     rig.el2.share_guest(rig.vm, pfns(HOST, 1), gfn(GFN), Prot::R).unwrap();
     assert_eq!(rig.call(GuestCall::MemRelinquish(gfn(GFN))), GuestOutcome::Reply([0; 4]));
-    assert_eq!(rig.board.leaves(RAM + OWN).get(&GFN), Some(&HOST));
+    assert_eq!(rig.board.leaves(RAM + OWN).get(GFN), Some(HOST));
     assert_eq!(rig.el2.unshare_guest(rig.vm, gfns(GFN, 1)), Ok(1));
     rig.sound();
 }

@@ -21,7 +21,7 @@ fn the_last_table_is_found_in_every_region_of_every_piece_of_memory() {
         let page = region + 2 + round as u64;
         assert_eq!(el2.host_fault(page << 12), HostFault::Retry);
         let leaves = board.leaves(el2.host_context().root().number());
-        assert_eq!(leaves.get(&page), Some(&page), "{page:#x} is mapped");
+        assert_eq!(leaves.get(page), Some(page), "{page:#x} is mapped");
     }
 }
 
@@ -37,6 +37,6 @@ fn one_fault_brings_the_whole_region_into_a_table_that_stands() {
     rig.el2.return_to_host(pfns(HOST + 9, 1)).unwrap();
     assert!(rig.touch(HOST + 7));
     let leaves = rig.board.leaves(rig.el2.host_context().root().number());
-    assert!((HOST..HOST + 512).all(|page| leaves.get(&page) == Some(&page)));
+    assert!((HOST..HOST + 512).all(|page| leaves.get(page) == Some(page)));
     rig.sound();
 }

@@ -175,7 +175,7 @@ fn the_host_makes_progress_with_a_single_level_3_table() {
             assert_eq!(el2.host_fault(page << 12), tenure_hyp::el2::HostFault::Retry);
             // Mapped now: a second fault finds the leaf and takes no table.
             let leaves = board.leaves(el2.host_context().root().number());
-            assert_eq!(leaves.get(&page), Some(&page));
+            assert_eq!(leaves.get(page), Some(page));
             assert_eq!(el2.host_fault(page << 12), tenure_hyp::el2::HostFault::Retry);
             assert_eq!(el2.host_fault((RAM + region * 512 + 1) << 12), tenure_hyp::el2::HostFault::Refused);
         }

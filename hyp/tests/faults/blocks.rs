@@ -84,7 +84,7 @@ fn a_block_missing_at_any_point_refuses_the_call_and_changes_nothing() {
         let refused = live(&system);
         assert_eq!(refused, system.pool.failed());
         system.pool.fail(None);
-        assert!(system.entries().iter().all(|&entry| entry == tenure_hyp::tracker::Entry::HOST));
+        assert!(system.entries().iter().all(|&(_, entry)| entry == tenure_hyp::tracker::Entry::HOST));
         assert_eq!((system.pool.out(), system.tracker.contradictions()), (0, 0), "taken and not given back");
         if refused == 0 {
             points = n;

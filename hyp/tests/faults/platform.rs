@@ -11,7 +11,7 @@ use tenure_hyp::tracker::rules::Loser;
 use tenure_hyp::tracker::{Entry, Kind, Transition};
 use tenure_test_board::pfns;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Party {
     Host,
     Guest,
@@ -24,22 +24,31 @@ enum Failure {
 }
 
 /// Who can reach which page, whatever the records say; what became of a page in quarantine is unknown.
-#[derive(Default)]
 struct Hardware {
-    reach: BTreeSet<(u64, Party)>,
+    /// By page, by party.
+    reach: Vec<[bool; 2]>,
     unknown: BTreeSet<u64>,
 }
 
 impl Hardware {
+    /// All of it is the host's.
+    fn new() -> Self {
+        Self { reach: vec![[true, false]; 2048], unknown: BTreeSet::new() }
+    }
+
+    fn reach(&mut self, page: u64, party: Party) -> &mut bool {
+        &mut self.reach[usize::try_from(page - RAM).unwrap()][party as usize]
+    }
+
     fn agrees(&self, system: &System) {
-        for (entry, page) in system.entries().into_iter().zip(RAM..RAM + 1024) {
+        for (page, entry) in system.entries() {
             let kind = entry.kind().unwrap();
             let may = |party| match party {
                 Party::Host => kind.host_may_touch(),
                 Party::Guest => kind == Kind::GuestExclusive,
             };
             for party in [Party::Host, Party::Guest] {
-                let can = self.reach.contains(&(page, party));
+                let can = self.reach[usize::try_from(page - RAM).unwrap()][party as usize];
                 assert!(!can || may(party) || self.unknown.contains(&page), "{party:?} reaches {page:#x}: {entry:?}");
             }
             assert_eq!(kind == Kind::Quarantined, self.unknown.contains(&page), "{page:#x}");
@@ -75,7 +84,7 @@ fn transfer(
                 break;
             }
             None => {
-                hw.reach.remove(&(page, loser));
+                *hw.reach(page, loser) = false;
                 done += 1;
             }
         }
@@ -84,7 +93,7 @@ fn transfer(
     assert_eq!(system.tracker.state(Pfn::new(first).unwrap()), Err(Error::Retry));
     claim.settle(done, stuck, PageSize::Size4K)?;
     for page in first..first + done {
-        hw.reach.insert((page, gainer));
+        *hw.reach(page, gainer) = true;
     }
     Ok(done + u64::from(stuck.is_some()))
 }
@@ -95,9 +104,8 @@ const SHAPES: &[(u64, u64)] = if cfg!(miri) { &[(508, 2)] } else { &[(20, 4), (0
 /// A system whose hardware agrees, before `op` on the pages; in a mixed region if `mixed`.
 fn before(op: Transition, first: u64, count: u64, mixed: bool) -> (System, Hardware) {
     let system = System::new();
-    let mut hw = Hardware::default();
+    let mut hw = Hardware::new();
     let region = RAM + first / 512 * 512;
-    hw.reach.extend((RAM..RAM + 1024).map(|page| (page, Party::Host)));
     if op != HostDonateGuest {
         // The guest has the region's other pages too, or just these.
         let (from, pages) = if mixed { (RAM + first, count) } else { (region, 512) };
@@ -152,7 +160,7 @@ fn run(system: &System, hw: &mut Hardware, op: Transition, first: u64, count: u6
     let audit = system.tracker.audit(Pfn::new(0).unwrap(), u64::MAX);
     assert_eq!(audit.kinds[Kind::Quarantined as usize], stuck.len() as u64, "every quarantine is counted");
     assert_eq!(system.tracker.contradictions(), 0, "hardware that fails is no contradiction");
-    for ((now, was), page) in system.entries().into_iter().zip(entries).zip(RAM..) {
+    for ((page, now), (_, was)) in system.entries().into_iter().zip(entries) {
         let inside = (first..first + count).contains(&page);
         match (inside, stuck.contains(&page)) {
             (false, _) => assert_eq!(now, was, "{page:#x} is none of its business"),

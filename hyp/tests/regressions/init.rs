@@ -16,7 +16,7 @@ fn nothing_that_el2_maps_is_left_to_the_host() {
             let pfn = Pfn::new(number).unwrap();
             if rig.board.table(pfn).is_some() {
                 let pinned = matches!(rig.state(number), PageState::Shared { owner: Owner::Host, .. });
-                assert!(pinned || !host.contains_key(&number), "{number:#x}");
+                assert!(pinned || host.get(number).is_none(), "{number:#x}");
                 assert_eq!(rig.touch(number), pinned, "{number:#x}");
             }
         }
@@ -54,7 +54,7 @@ fn init_takes_tables_for_ram_only() {
     for page in [HOST + 1, RAM + OWN, HOST + 2] {
         assert_eq!(el2.host_fault(page << 12), HostFault::Retry);
         let leaves = board.leaves(el2.host_context().root().number());
-        assert_eq!(leaves.get(&page), Some(&page), "{page:#x} is mapped now");
-        assert_eq!(leaves.get(&DEVICE), Some(&DEVICE), "devices are mapped from the start");
+        assert_eq!(leaves.get(page), Some(page), "{page:#x} is mapped now");
+        assert_eq!(leaves.get(DEVICE), Some(DEVICE), "devices are mapped from the start");
     }
 }

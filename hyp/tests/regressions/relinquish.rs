@@ -45,7 +45,7 @@ fn inside_a_block_the_right_page_goes() {
             assert_eq!(rig.touch(HOST + page), gone, "{page}");
         }
         let leaves = rig.board.leaves(ROOT);
-        assert_eq!((leaves.len(), leaves.get(&(GFN + offset))), (511, None));
+        assert_eq!((leaves.pages(), leaves.get(GFN + offset)), (511, None));
         rig.sound();
     }
 }
@@ -85,7 +85,7 @@ fn a_page_is_scrubbed_after_its_last_user_lost_it() {
             Step::Scrub(scrubbed) => {
                 assert_eq!(scrubbed.number(), page);
                 assert_eq!(seen.fetch_add(1, Relaxed), 1, "the TLBs come first");
-                assert_eq!(board.leaves(ROOT).get(&(GFN + 1)), None, "the guest maps it still");
+                assert_eq!(board.leaves(ROOT).get(GFN + 1), None, "the guest maps it still");
                 assert_eq!(el2.tracker().state(scrubbed), Err(Error::Retry), "it is nobody's yet");
             }
             _ => {}

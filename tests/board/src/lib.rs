@@ -2,10 +2,11 @@
 //!
 //! It keeps the contract of [`Hardware`] and checks that its user keeps the other side: pages are only reached while they
 //! are attached, attached once, and scrubbed only while nobody maps them. There are no CPUs here: invalidations are counted.
-//! [`watch`] lets a test act between two steps, [`check`] compares records, tables and bytes, [`rig`] is a board with a VM.
+//! [`watch`] lets a test act between two steps, [`leaves`] walks tables, [`check`] compares records, tables and bytes, [`rig`] is a board with a VM.
 #![allow(clippy::missing_panics_doc)] // A broken promise ends the test.
 
 pub mod check;
+pub mod leaves;
 pub mod rig;
 pub mod watch;
 

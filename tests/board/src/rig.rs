@@ -140,7 +140,7 @@ impl Rig {
         self.stop();
         let _ = self.el2.vm_start_teardown(self.vm);
         let mut spare = spare..END;
-        while let Some((&at, _)) = self.board.leaves(ROOT).first_key_value() {
+        while let Some(at) = self.board.leaves(ROOT).first() {
             let range = gfns(at, 512);
             let protected = self.el2.reclaim_guest(self.vm, range);
             let back = protected.or_else(|_| self.el2.unshare_guest(self.vm, range));

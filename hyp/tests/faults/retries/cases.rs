@@ -98,14 +98,14 @@ fn donate(rig: &mut Rig) -> Result<bool, Error> {
 
 fn lend(rig: &mut Rig) -> Result<bool, Error> {
     let leaves = rig.board.leaves(ROOT);
-    let Some((page, at)) = PAGES.into_iter().zip(GFN..).find(|(_, at)| !leaves.contains_key(at)) else {
+    let Some((page, at)) = PAGES.into_iter().zip(GFN..).find(|&(_, at)| leaves.get(at).is_none()) else {
         return Ok(true);
     };
     why(rig.el2.share_guest(rig.vm, pfns(page, 1), gfn(at), Prot::R)).map(|_| false)
 }
 
 fn first_leaf(rig: &Rig) -> Option<u64> {
-    rig.board.leaves(ROOT).first_key_value().map(|(&at, _)| at)
+    rig.board.leaves(ROOT).first()
 }
 
 fn unlend(rig: &mut Rig) -> Result<bool, Error> {

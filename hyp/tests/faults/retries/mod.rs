@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use tenure_abi::{Error, Pfn};
 use tenure_hyp::el2::{El2, HostFault};
 use tenure_hyp::tracker::{Entry, Identity, Transition};
+use tenure_test_board::leaves::Leaves;
 use tenure_test_board::rig::{HOST, ROOT, Rig};
 use tenure_test_board::watch::Step;
 use tenure_test_board::{Board, OWN, RAM, pfns};
@@ -92,7 +93,7 @@ struct Meanwhile {
 /// How a life ended.
 struct Ended {
     entries: Vec<Entry>,
-    leaves: Vec<(u64, u64)>,
+    leaves: Option<Leaves>,
     /// How often the other CPU came in.
     acted: u64,
     /// How many calls were told to come back.
@@ -109,8 +110,8 @@ fn live(case: &Case, other: Other, at: &[u64]) -> Ended {
     board.watch(move |step| {
         if let Step::Scrub(page) = step {
             let host = board.leaves(el2.host_context().root().number());
-            assert!(!host.contains_key(&page.number()), "{page:?} is scrubbed while the host maps it");
-            assert!(!board.leaves(ROOT).values().any(|&frame| frame == page.number()), "{page:?} is a guest's still");
+            assert!(host.get(page.number()).is_none(), "{page:?} is scrubbed while the host maps it");
+            assert!(board.leaves(ROOT).of_frame(page.number()).next().is_none(), "{page:?} is a guest's still");
         }
         let n = seen.steps.fetch_add(1, Relaxed);
         let acted = seen.acted.load(Relaxed);
@@ -141,7 +142,7 @@ fn live(case: &Case, other: Other, at: &[u64]) -> Ended {
     drop(meanwhile.held.lock().unwrap().take());
     rig.sound();
     let entries = (RAM + OWN..RAM + 3 * 512).map(|page| rig.entry(page)).collect();
-    let leaves = if rig.views.is_empty() { Vec::new() } else { board.leaves(ROOT).into_iter().collect() };
+    let leaves = (!rig.views.is_empty()).then(|| board.leaves(ROOT));
     Ended { entries, leaves, acted: meanwhile.acted.load(Relaxed), retries }
 }
 
