@@ -16,9 +16,9 @@
 
 use crate::platform::Rule;
 use crate::recent::{Moment, Recent};
+use spin::Once;
 use tenure_abi::gmem::{MapGpaAttributes, MapGpaRange, MapGpaReply as Reply};
 use tenure_abi::{AddressWidth, ContentMode, Error, FrameRange, Gfn, Located, PAGE_SHIFT, Place, Visibility};
-use tenure_arch::lock::Locked;
 
 /// What a guest asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,13 +192,13 @@ pub struct Front<B, L = NoLeases> {
     backing: B,
     leases: L,
     recent: Recent,
-    death: Locked<Option<Death>>,
+    death: Once<Death>,
 }
 
 impl<B: Backing, L: Revoker> Front<B, L> {
     /// Over `backing`, with the users that `leases` knows.
     pub const fn new(backing: B, leases: L) -> Self {
-        Self { backing, leases, recent: Recent::new(), death: Locked::new(None) }
+        Self { backing, leases, recent: Recent::new(), death: Once::new() }
     }
 
     /// What stands behind it.
@@ -222,7 +222,7 @@ impl<B: Backing, L: Revoker> Front<B, L> {
 
     /// Why the guest cannot go on; `None` while it can.
     pub fn death(&self) -> Option<Death> {
-        *self.death.lock()
+        self.death.get().copied()
     }
 
     /// Makes all of `request` what it asks for.
@@ -232,7 +232,7 @@ impl<B: Backing, L: Revoker> Front<B, L> {
     /// at the first stretch that cannot promise `mode`, and the reason of the guest's death if it is dead. With a prefix done:
     /// [`Error::Busy`] or [`Error::Retry`] at the frame that is held, and what the backing says.
     pub fn convert(&self, request: Request, mode: ContentMode) -> Result<(), Stopped> {
-        if let Some(death) = self.death() {
+        if let Some(death) = self.death.get() {
             return Err(Stopped { done: 0, ..death.stopped });
         }
         let Request { gfns, to } = request;
@@ -257,6 +257,7 @@ impl<B: Backing, L: Revoker> Front<B, L> {
     }
 
     /// One stretch: all of it, or nothing.
+    #[inline]
     fn convert_stretch(
         &self,
         stretch: &Stretch<B::File>,
@@ -343,7 +344,7 @@ impl<B: Backing, L: Revoker> Front<B, L> {
     /// A guest that does not survive the answer is [dead](Front::death) from then on, and every later request fails for the same reason.
     pub fn answer(&self, wire: &MapGpaRange, dialect: Dialect, mut pause: impl FnMut(u32) -> bool) -> Reply {
         let Ok(request) = Request::decode(wire) else { return Reply::Invalid };
-        if self.death().is_some() {
+        if self.death.is_completed() {
             return Reply::Invalid;
         }
         let mut attempt = 0;
@@ -357,7 +358,7 @@ impl<B: Backing, L: Revoker> Front<B, L> {
             attempt += 1;
         };
         if matches!(dialect, Dialect::Snp { .. }) {
-            self.death.lock().get_or_insert(Death { request, stopped });
+            self.death.call_once(|| Death { request, stopped });
             return Reply::Invalid;
         }
         match stopped.error {

@@ -160,6 +160,24 @@ fn a_pinned_mapping_cannot_be_revoked_and_a_kernel_enforced_one_is_not_waited_fo
 }
 
 #[test]
+fn a_range_turns_there_and_back_again_whoever_is_told_of_it() {
+    let leases = Leases::new();
+    let holder = Diary::new(Prepared::Yielded);
+    let _map = leases.map(gfns(8, 1), Kind::Cooperative, holder.clone()).unwrap();
+    // Nobody holds the first, somebody the second.
+    for range in [gfns(0, 4), gfns(8, 4)] {
+        for _ in 0..2 {
+            leases.revoke(range, NONE, AtDeadline::Refuse).unwrap().commit();
+            let sharing = leases.share(range).unwrap();
+            assert!(matches!(leases.share(range), Err(Stuck { error: Error::Retry, .. })));
+            sharing.done();
+        }
+    }
+    let round = [("prepare", 8, 1), ("commit", 8, 1), ("shared", 8, 1)];
+    assert_eq!(holder.heard(), [round, round].concat());
+}
+
+#[test]
 fn a_holder_that_refuses_or_is_gone_holds_up_nobody() {
     let leases = Leases::new();
     let stubborn = Diary::new(Prepared::Refused);

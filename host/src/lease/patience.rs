@@ -27,18 +27,22 @@ impl<L: Deref<Target = Leases>> Revoker for Patience<L> {
     where
         Self: 'r;
 
+    #[inline]
     fn revoke(&self, gfns: FrameRange<Gfn>) -> Result<Revoked<'_>, (Gfn, Error)> {
         self.leases.revoke(gfns, self.patience, self.at_deadline).map_err(Stuck::named)
     }
 
+    #[inline]
     fn commit(&self, revoked: Revoked<'_>) {
         revoked.commit();
     }
 
+    #[inline]
     fn share(&self, gfns: FrameRange<Gfn>) -> Result<Sharing<'_>, (Gfn, Error)> {
         self.leases.share(gfns).map_err(Stuck::named)
     }
 
+    #[inline]
     fn shared(&self, sharing: Sharing<'_>) {
         sharing.done();
     }

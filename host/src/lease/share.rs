@@ -30,7 +30,16 @@ impl Sharing<'_> {
     /// It turned shared: whoever keeps a mapping there is told, and may map it.
     #[inline]
     pub fn done(self) {
-        let told: Vec<_> = self.leases.table().told(self.gfns, |_| true).collect();
+        let mut table = self.leases.table();
+        let told: Vec<_> = table.told(self.gfns, |_| true).collect();
+        if told.is_empty() {
+            // Nobody to tell: ended under the lock that is held already.
+            table.end(self.generation);
+            drop(table);
+            core::mem::forget(self);
+            return;
+        }
+        drop(table);
         tell(&told, |holder, range| holder.shared(range));
     }
 }
@@ -38,6 +47,7 @@ impl Sharing<'_> {
 impl Drop for Sharing<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.leases.end(self.generation);
+        // Nobody waits for this: who wanted to convert meanwhile was refused.
+        self.leases.table().end(self.generation);
     }
 }

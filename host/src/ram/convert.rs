@@ -16,6 +16,7 @@ const NOWHERE: u64 = u64::MAX;
 impl<K: Kernel> Backing for Ram<K> {
     type File = Handle<K>;
 
+    #[inline]
     fn find(&self, gfn: Gfn) -> Option<Stretch<Handle<K>>> {
         let region = self.at(gfn)?;
         let page = region.page(gfn);
@@ -41,18 +42,21 @@ impl<K: Kernel> Backing for Ram<K> {
         }
     }
 
+    #[inline]
     fn is(&self, stretch: &Stretch<Handle<K>>, to: Visibility) -> bool {
         let region = &*stretch.file.0;
         region.range(stretch.gfns).is_some_and(|pages| region.pages.are(&pages, to))
             && self.strategy != Strategy::Protected
     }
 
+    #[inline]
     fn is_done(&self, stretch: &Stretch<Handle<K>>, to: Visibility) -> bool {
         let region = &*stretch.file.0;
         region.range(stretch.gfns).is_some_and(|pages| region.pages.are_settled(&pages, to))
             && self.strategy != Strategy::Protected
     }
 
+    #[inline]
     fn convert(&self, stretch: &Stretch<Handle<K>>, to: Visibility, mode: ContentMode) -> Result<(), Located<Error>> {
         let region = &*stretch.file.0;
         let pages = region.range(stretch.gfns).ok_or(Error::NotFound)?;
@@ -139,6 +143,7 @@ impl<K: Kernel> Ram<K> {
         Ok(())
     }
 
+    #[inline]
     fn two_backings(
         &self,
         region: &Region<K>,
@@ -164,6 +169,7 @@ impl<K: Kernel> Ram<K> {
     }
 
     /// Frees one side of pages.
+    #[inline]
     fn free(&self, region: &Region<K>, pages: &Range<u64>, side: Visibility) -> Result<(), Failed> {
         let (offset, bytes) = (pages.start << PAGE_SHIFT, bytes(pages));
         let in_file = match self.strategy {

@@ -99,11 +99,14 @@ impl<K: Kernel> Ram<K> {
     }
 
     /// Keeps what the kernel said.
+    #[inline]
     fn noted<T>(&self, result: Result<T, Failed>) -> Result<T, Failed> {
-        if let Err(failed) = result {
-            *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failed);
-        }
-        result
+        result.inspect_err(|failed| self.note(*failed))
+    }
+
+    #[cold]
+    fn note(&self, failed: Failed) {
+        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failed);
     }
 
     fn regions(&self) -> std::sync::RwLockReadGuard<'_, Vec<Arc<Region<K>>>> {

@@ -55,8 +55,9 @@ impl<K: Kernel> Region<K> {
     /// The places of frames; `None` if they are not all in the region.
     #[inline]
     pub(super) fn range(&self, gfns: FrameRange<Gfn>) -> Option<Range<u64>> {
-        let inside = self.gfns.contains(gfns.first()) && gfns.end() <= self.gfns.end();
-        inside.then(|| self.page(gfns.first())..self.page(gfns.first()) + gfns.count())
+        let first = gfns.first().number().checked_sub(self.gfns.first().number())?;
+        let end = first + gfns.count();
+        (end <= self.gfns.count()).then_some(first..end)
     }
 
     /// Until the guard is dropped nobody else changes the region.
