@@ -117,9 +117,9 @@ const BUGS: &[Change] = &[
     },
     Change {
         file: "lease/share.rs",
-        old: "        let told: Vec<_> = self.leases.table().told(self.gfns, |_| true).collect();\n",
-        new: "        let told: Vec<_> = self.leases.table().told(self.gfns, |_| true).collect();\n        \
-              if crate::planted::is(crate::planted::Bug::SharedToldLate) { self.leases.end(self.generation); }\n",
+        old: "        drop(table);\n        tell(&told, |holder, range| holder.shared(range));\n",
+        new: "        if crate::planted::is(crate::planted::Bug::SharedToldLate) { table.end(self.generation); }\n        \
+              drop(table);\n        tell(&told, |holder, range| holder.shared(range));\n",
     },
     Change {
         file: "lease/mapping.rs",
