@@ -28,6 +28,7 @@ mod kvm;
 mod memory;
 pub mod request;
 mod requests;
+mod slots;
 mod vcpu;
 mod vm;
 mod wire;

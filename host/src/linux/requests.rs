@@ -1,13 +1,14 @@
 //! The requests of [`crate::ram::Ram`] on Linux: the VM belongs to any library, its memory to us.
 
+use super::Vm;
 use super::file::GuestFile;
 use super::memory::{GuestMemory, size, with_file};
 use super::request;
+use super::slots::Slots;
+use super::vm::Shared;
 use crate::ram::{Failed, Kernel, Plain, Slot};
 use rustix::fd::AsFd;
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tenure_abi::Errno;
+use std::sync::Arc;
 use tenure_abi::gmem::{CreateFlags, MemoryAttributes, MemoryAttributes2, UserspaceMemoryRegion};
 
 /// One VM, by its descriptor, and the memory of the slots made through this.
@@ -16,13 +17,21 @@ use tenure_abi::gmem::{CreateFlags, MemoryAttributes, MemoryAttributes2, Userspa
 /// as deleted is never unmapped.
 pub struct Requests<V: AsFd> {
     vm: V,
-    slots: Mutex<BTreeMap<u32, Arc<GuestMemory>>>,
+    kept: Kept,
+}
+
+/// Who keeps the memory of slots.
+enum Kept {
+    /// We do, and delete the slots at our end: nobody else knows them.
+    Here(Slots),
+    /// A VM and its vCPUs, until the last of them is gone.
+    WithVm(Arc<Shared>),
 }
 
 impl<V: AsFd> Requests<V> {
-    /// On `vm`: an owned descriptor, a borrowed one, or any type that has one.
+    /// On `vm`: an owned descriptor, a borrowed one, or any type that has one. The slots are deleted when this is dropped.
     pub const fn new(vm: V) -> Self {
-        Self { vm, slots: Mutex::new(BTreeMap::new()) }
+        Self { vm, kept: Kept::Here(Slots::new()) }
     }
 
     /// The VM.
@@ -30,15 +39,19 @@ impl<V: AsFd> Requests<V> {
         &self.vm
     }
 
-    fn slots(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<GuestMemory>>> {
-        // Nothing panics while the map is half changed.
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    fn slots(&self) -> &Slots {
+        match &self.kept {
+            Kept::Here(slots) => slots,
+            Kept::WithVm(shared) => &shared.slots,
+        }
     }
+}
 
-    fn delete(&self, slot: u32) -> Result<(), Failed> {
-        let none = UserspaceMemoryRegion { slot, ..UserspaceMemoryRegion::default() };
-        // SAFETY: nothing is shown to the guest.
-        unsafe { request::set_user_memory_region(&self.vm, &none) }
+impl Requests<Vm> {
+    /// On a VM of ours: its slots stay when this is dropped, for as long as the VM or one of its vCPUs lives.
+    pub fn of(vm: Vm) -> Self {
+        let kept = Kept::WithVm(vm.shared());
+        Self { vm, kept }
     }
 }
 
@@ -59,9 +72,6 @@ impl<V: AsFd + Send + Sync> Kernel for Requests<V> {
     }
 
     fn set_slot(&self, slot: &Slot<'_, Self>) -> Result<(), Failed> {
-        if slot.bytes > slot.memory.bytes() as u64 {
-            return Err(Failed::new("slot", Errno::EINVAL));
-        }
         let region = UserspaceMemoryRegion {
             slot: slot.number,
             flags: 0,
@@ -69,25 +79,11 @@ impl<V: AsFd + Send + Sync> Kernel for Requests<V> {
             memory_size: slot.bytes,
             userspace_addr: slot.memory.address(),
         };
-        let region = with_file(region, slot.file.map(|file| (file, 0)));
-        let mut slots = self.slots();
-        if slots.contains_key(&slot.number) {
-            return Err(Failed::new("slot", Errno::EEXIST));
-        }
-        // SAFETY: `slots` keeps the memory mapped until the slot is deleted; no reference is ever made to it.
-        unsafe { request::set_region(&self.vm, &region) }?;
-        slots.insert(slot.number, Arc::clone(slot.memory));
-        Ok(())
+        self.slots().add(&self.vm, &with_file(region, slot.file.map(|file| (file, 0))), slot.memory)
     }
 
     fn delete_slot(&self, number: u32) -> Result<(), Failed> {
-        let mut slots = self.slots();
-        if !slots.contains_key(&number) {
-            return Err(Failed::new("slot", Errno::ENOENT));
-        }
-        self.delete(number)?;
-        slots.remove(&number);
-        Ok(())
+        self.slots().delete(&self.vm, number)
     }
 
     fn set_attributes(&self, attributes: &MemoryAttributes) -> Result<(), Failed> {
@@ -109,13 +105,8 @@ impl<V: AsFd + Send + Sync> Kernel for Requests<V> {
 
 impl<V: AsFd> Drop for Requests<V> {
     fn drop(&mut self) {
-        let slots = core::mem::take(&mut *self.slots());
-        for (number, memory) in slots {
-            // vCPUs of other owners may outlive us and still run the guest: without the kernel's word that the slot is gone the
-            // mapping stays for ever.
-            if self.delete(number).is_err() {
-                core::mem::forget(memory);
-            }
+        if let Kept::Here(slots) = &self.kept {
+            slots.leave(&self.vm);
         }
     }
 }

@@ -1,22 +1,21 @@
 //! One VM, and the memory of its slots.
 
-use super::memory::{GuestMemory, size};
+use super::memory::GuestMemory;
+use super::slots::Slots;
 use super::vcpu::Vcpu;
 use super::{GuestFile, ioctl, request, wire};
 use crate::ram::Failed;
-use crate::ram::{Kernel, Plain, Slot};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tenure_abi::gmem::ioctl::CREATE_VCPU;
-use tenure_abi::gmem::{Capability, CreateFlags, MemoryAttributes, MemoryAttributes2, UserspaceMemoryRegion};
-use tenure_abi::{AddressWidth, Errno, FrameRange, Gfn};
+use tenure_abi::gmem::{Capability, CreateFlags, UserspaceMemoryRegion};
+use tenure_abi::{AddressWidth, FrameRange, Gfn};
 
 /// What a VM and its vCPUs own together; the last of them to go unmaps the memory.
 pub(super) struct Shared {
     // Before the memory: fields are dropped in order, and the VM must be gone before its memory is unmapped.
     fd: OwnedFd,
-    slots: Mutex<BTreeMap<u32, Arc<GuestMemory>>>,
+    pub(super) slots: Slots,
     run_bytes: usize,
 }
 
@@ -27,7 +26,12 @@ pub struct Vm {
 
 impl Vm {
     pub(super) fn new(fd: OwnedFd, run_bytes: usize) -> Self {
-        Self { shared: Arc::new(Shared { fd, slots: Mutex::default(), run_bytes }) }
+        Self { shared: Arc::new(Shared { fd, slots: Slots::new(), run_bytes }) }
+    }
+
+    /// What keeps its memory.
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
     }
 
     /// The value of a capability of this VM; 0 if the kernel does not know it.
@@ -54,15 +58,7 @@ impl Vm {
     /// `EEXIST` for a slot that overlaps another, `EINVAL` for one that is in use.
     pub fn add_memory(&self, slot: u32, first: Gfn, memory: &Arc<GuestMemory>) -> Result<(), Failed> {
         let region = region(slot, first, memory.bytes() as u64, memory.address())?;
-        let mut slots = self.shared.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        if slots.contains_key(&slot) {
-            return Err(Failed::new("slot", Errno::EEXIST));
-        }
-        let region = memory.backing(region);
-        // SAFETY: `slots` keeps the memory mapped as long as the VM or one of its vCPUs exists.
-        unsafe { request::set_region(self, &region) }?;
-        slots.insert(slot, Arc::clone(memory));
-        Ok(())
+        self.shared.slots.add(self, &memory.backing(region), memory)
     }
 
     /// Takes slot `slot` away from the guest. A protected VM that has run refuses: `EPERM`.
@@ -70,15 +66,7 @@ impl Vm {
     /// # Errors
     /// `ENOENT` for a slot without memory; otherwise what the kernel says.
     pub fn remove_memory(&self, slot: u32) -> Result<(), Failed> {
-        let mut slots = self.shared.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        if !slots.contains_key(&slot) {
-            return Err(Failed::new("slot", Errno::ENOENT));
-        }
-        let none = UserspaceMemoryRegion { slot, ..UserspaceMemoryRegion::default() };
-        // SAFETY: nothing is shown to the guest.
-        unsafe { request::set_user_memory_region(self, &none) }?;
-        slots.remove(&slot);
-        Ok(())
+        self.shared.slots.delete(self, slot)
     }
 
     /// Creates vCPU `id`, initialised: the processor type of this machine, with PSCI, powered on only if it is the first.
@@ -93,52 +81,6 @@ impl Vm {
         // SAFETY: this is the structure of this request, and it holds no address.
         unsafe { ioctl::structure(fd, "KVM_ARM_PREFERRED_TARGET", wire::ARM_PREFERRED_TARGET, &mut init) }?;
         Vcpu::new(vcpu, init, id != 0, self.shared.run_bytes, Arc::clone(&self.shared))
-    }
-}
-
-/// The VM as what a [`crate::ram::Ram`] asks: its memory stays mapped as long as the VM or one of its vCPUs lives.
-impl Kernel for Vm {
-    type File = GuestFile;
-    type Memory = GuestMemory;
-
-    fn create_file(&self, bytes: u64, flags: CreateFlags) -> Result<GuestFile, Failed> {
-        GuestFile::create(self, bytes, flags)
-    }
-
-    fn map_file(&self, file: &Arc<GuestFile>, bytes: u64) -> Result<GuestMemory, Failed> {
-        GuestMemory::of_file(file, 0, size(bytes)?)
-    }
-
-    fn plain(&self, bytes: u64, kind: Plain) -> Result<GuestMemory, Failed> {
-        GuestMemory::plain(bytes, kind)
-    }
-
-    fn set_slot(&self, slot: &Slot<'_, Self>) -> Result<(), Failed> {
-        let first = Gfn::from_address(slot.gpa).map_err(|error| Failed::new("slot", error.errno()))?;
-        if slot.bytes != slot.memory.bytes() as u64 {
-            return Err(Failed::new("slot", Errno::EINVAL));
-        }
-        self.add_memory(slot.number, first, slot.memory)
-    }
-
-    fn delete_slot(&self, number: u32) -> Result<(), Failed> {
-        self.remove_memory(number)
-    }
-
-    fn set_attributes(&self, attributes: &MemoryAttributes) -> Result<(), Failed> {
-        request::set_memory_attributes(self, attributes)
-    }
-
-    fn convert(&self, file: &GuestFile, attributes: &mut MemoryAttributes2) -> Result<(), Failed> {
-        request::set_memory_attributes2(file, attributes)
-    }
-
-    fn punch(&self, file: &GuestFile, offset: u64, bytes: u64) -> Result<(), Failed> {
-        file.punch(offset, bytes)
-    }
-
-    fn discard(&self, memory: &GuestMemory, offset: u64, bytes: u64) -> Result<(), Failed> {
-        memory.discard(offset, bytes)
     }
 }
 
@@ -159,6 +101,7 @@ fn region(slot: u32, first: Gfn, bytes: u64, userspace_addr: u64) -> Result<User
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tenure_abi::Errno;
 
     #[test]
     fn memory_outside_the_address_space_never_reaches_the_kernel() {

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tenure_abi::gmem::CreateFlags;
 use tenure_abi::{AddressWidth, Errno, FrameRange, Gfn, Visibility};
 use tenure_host::linux::arm64::{self, Register};
-use tenure_host::linux::{Exit, Failed, GuestMemory, Kvm, Resume, SystemEvent, Vcpu, Vm};
+use tenure_host::linux::{Exit, Failed, GuestMemory, Kvm, Requests, Resume, SystemEvent, Vcpu, Vm};
 use tenure_host::ram::{Ram, Strategy};
 use tenure_test_protocol::layout::{
     BLOB_MAX, HOST_LEFT, HOST_VALUE, MAILBOX, MAILBOX_BYTES, RAM_BASE, RAM_BYTES, storm_guest_value, storm_host_value,
@@ -43,7 +43,7 @@ pub enum Backing {
 pub struct Machine {
     // In this order: the VM goes before its memory does.
     vcpu: Vcpu,
-    ram: Ram<Vm>,
+    ram: Ram<Requests<Vm>>,
     memory: Arc<GuestMemory>,
     entry: Entry,
 }
@@ -87,7 +87,7 @@ impl Machine {
             (false, Backing::Gmem) => Strategy::SharedOnly { file: true },
             (false, _) => Strategy::SharedOnly { file: false },
         };
-        let ram = Ram::new(vm, strategy, SLOT..SLOT + 1);
+        let ram = Ram::new(Requests::of(vm), strategy, SLOT..SLOT + 1);
         let first = Gfn::from_address(RAM_BASE).map_err(|error| format!("{error:?}"))?;
         let memory = match backing {
             // What a VMM does: the client backs the guest's memory as its kind of VM needs it.
@@ -99,7 +99,7 @@ impl Machine {
             }
             Backing::Memfd => GuestMemory::memfd(bytes).map(Arc::new).map_err(text)?,
             Backing::Gmem => {
-                ram.kernel().create_gmem(bytes, CreateFlags::MMAP | CreateFlags::INIT_SHARED).map_err(text)?
+                ram.kernel().vm().create_gmem(bytes, CreateFlags::MMAP | CreateFlags::INIT_SHARED).map_err(text)?
             }
         };
         if host.guest.len() as u64 > BLOB_MAX {
@@ -110,9 +110,9 @@ impl Machine {
             memory.store((ipa - RAM_BASE) as usize, value).ok_or("a page lies outside RAM")?;
         }
         if backing != Backing::Client {
-            ram.kernel().add_memory(SLOT, first, &memory).map_err(text)?;
+            ram.kernel().vm().add_memory(SLOT, first, &memory).map_err(text)?;
         }
-        let vcpu = ram.kernel().create_vcpu(0).map_err(text)?;
+        let vcpu = ram.kernel().vm().create_vcpu(0).map_err(text)?;
         let rounds = match scenario {
             Scenario::Bench => 10,
             Scenario::Storm => 400,
@@ -127,11 +127,11 @@ impl Machine {
 
     /// The VM.
     pub fn vm(&self) -> &Vm {
-        self.ram.kernel()
+        self.ram.kernel().vm()
     }
 
     /// The client's view of its memory.
-    pub fn ram(&self) -> &Ram<Vm> {
+    pub fn ram(&self) -> &Ram<Requests<Vm>> {
         &self.ram
     }
 

@@ -4,7 +4,7 @@ use super::Report;
 use crate::life::{Backing, Host, Machine};
 use tenure_abi::{ContentMode, Errno, Error, FrameRange, Gfn, PAGE_SIZE, Visibility};
 use tenure_host::convert::{Front, NoLeases, Request, Stopped};
-use tenure_host::linux::{Vm, arm64};
+use tenure_host::linux::{Requests, Vm, arm64};
 use tenure_host::ram::{Offers, Ram, Strategy};
 use tenure_test_protocol::Scenario;
 use tenure_test_protocol::layout::RAM_BASE;
@@ -21,10 +21,11 @@ pub const ROWS: &[(&str, &[&str])] = &[
     ("CL-10", &["linux_client_refuses_nonsense"]),
 ];
 
-fn vm(host: &Host, protected: bool) -> Result<Vm, String> {
+fn vm(host: &Host, protected: bool) -> Result<Requests<Vm>, String> {
     let width = tenure_abi::AddressWidth::new(40).map_err(|error| format!("{error:?}"))?;
     let kind = if protected { arm64::protected(width) } else { arm64::plain(width) };
-    host.kvm.create_vm(kind.map_err(|error| format!("{error:?}"))?).map_err(|failed| failed.to_string())
+    let vm = host.kvm.create_vm(kind.map_err(|error| format!("{error:?}"))?).map_err(|failed| failed.to_string())?;
+    Ok(Requests::of(vm))
 }
 
 fn range(page: u64, count: u64) -> Result<FrameRange<Gfn>, String> {
