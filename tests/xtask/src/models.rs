@@ -1,16 +1,12 @@
 //! The suites that look for what no run of the program shows: other orders, other schedules, undefined behaviour.
 
 use std::process::Command;
-use std::time::Duration;
 
-use crate::command;
-use crate::hosted::{cargo_test, tests_of};
+use crate::command::{self, BUILD_LIMIT};
+use crate::hosted::{LONG_LIMIT, at_length, cargo_test, tests_of};
 use crate::progress::Step;
 use crate::report::Case;
 use crate::suites::Run;
-
-/// Long enough for a campaign on a slow machine.
-const LONG_LIMIT: Duration = Duration::from_hours(3);
 
 /// The tracker under loom: every order of a few threads, every value the orderings allow.
 pub(crate) fn loom(run: &mut Run<'_>, step: &Step) -> Vec<Case> {
@@ -19,12 +15,13 @@ pub(crate) fn loom(run: &mut Run<'_>, step: &Step) -> Vec<Case> {
     // A folder of its own: the flag would have everything built anew each time.
     cargo.env("RUSTFLAGS", "--cfg loom").arg("test").args(["--release", "--no-fail-fast", "-p", "tenure-loom"]);
     cargo.arg("--target-dir").arg(workspace.target("loom"));
-    tests_of(workspace, step, "loom", &mut cargo)
+    tests_of(workspace, step, "loom", &mut cargo, BUILD_LIMIT)
 }
 
 /// `El2` on the hosted machine, under many schedules; optimised, because a schedule is many switches.
 pub(crate) fn concurrent(run: &mut Run<'_>, step: &Step) -> Vec<Case> {
     let mut cases = cargo_test(run.workspace, step, "concurrent", &["--release", "-p", "tenure-concurrent"]);
+    cases.extend(at_length(run, step, "gmem_pairs", &["-p", "tenure-concurrent", "--test", "gmem_pairs"]));
     if run.long {
         // Every pair of operations under 10,000 schedules; then with one request refused in each.
         for (seed, extra) in
@@ -84,7 +81,7 @@ pub(crate) fn miri(run: &mut Run<'_>, step: &Step) -> Vec<Case> {
             cargo.env_remove(variable);
         }
         cargo.env("MIRIFLAGS", flags).env("CARGO_TARGET_DIR", run.workspace.target("miri"));
-        let found = tests_of(run.workspace, step, &format!("miri-{name}"), &mut cargo);
+        let found = tests_of(run.workspace, step, &format!("miri-{name}"), &mut cargo, LONG_LIMIT);
         cases.extend(found.into_iter().map(|case| Case { name: format!("miri_{name}::{}", case.name), ..case }));
     }
     cases
