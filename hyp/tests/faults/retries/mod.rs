@@ -148,7 +148,7 @@ fn live(case: &Case, other: Other, at: &[u64]) -> Ended {
 
 /// An interpreter takes one case in so many, and one step of it in so many.
 const EVERY: usize = if cfg!(miri) { 9 } else { 1 };
-const STRIDE: usize = if cfg!(miri) { 89 } else { 1 };
+const STRIDE: usize = if cfg!(miri) { 233 } else { 1 };
 
 #[test]
 fn another_cpu_at_any_step_of_any_call_changes_no_end() {
