@@ -38,8 +38,9 @@ impl Diary {
 
 impl Holder for Diary {
     fn prepare(&self, generation: Generation, gfns: FrameRange<Gfn>) -> Prepared {
-        self.note("prepare", gfns);
+        // First: who waits for the note asks for the generation then.
         *self.generation.lock().unwrap() = Some(generation);
+        self.note("prepare", gfns);
         *self.answer.lock().unwrap()
     }
 
