@@ -77,3 +77,48 @@ fn delete(vm: impl AsFd, slot: u32) -> Result<(), Failed> {
     // SAFETY: nothing is shown to the guest.
     unsafe { request::set_user_memory_region(vm, &none) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No VM: it refuses every request.
+    fn not_a_vm() -> std::fs::File {
+        std::fs::File::open("/dev/null").unwrap()
+    }
+
+    #[test]
+    fn a_slot_that_is_not_inside_its_memory_never_reaches_the_kernel() {
+        let (slots, memory) = (Slots::new(), Arc::new(GuestMemory::anonymous(0x2000).unwrap()));
+        let add = |userspace_addr, memory_size| {
+            let slot =
+                UserspaceMemoryRegion { slot: 1, userspace_addr, memory_size, ..UserspaceMemoryRegion::default() };
+            slots.add(not_a_vm(), &memory.backing(slot), &memory).unwrap_err().errno
+        };
+        let start = memory.address();
+        assert_eq!([add(start, 0x3000), add(start + 0x1000, 0x1000)], [Errno::EINVAL; 2]);
+        assert_eq!(add(start, 0x2000), Errno::ENOTTY, "the kernel was asked");
+        assert_eq!(Arc::strong_count(&memory), 1, "nothing is kept of a slot that was refused");
+    }
+
+    #[test]
+    fn memory_stays_until_the_kernel_says_that_the_slot_is_gone() {
+        let (slots, memory) = (Slots::new(), Arc::new(GuestMemory::anonymous(0x1000).unwrap()));
+        slots.all().insert(3, Arc::clone(&memory));
+        assert_eq!(slots.delete(not_a_vm(), 4).unwrap_err().errno, Errno::ENOENT);
+        assert_eq!(slots.delete(not_a_vm(), 3).unwrap_err().errno, Errno::ENOTTY);
+        let taken = slots.add(
+            not_a_vm(),
+            &memory.backing(UserspaceMemoryRegion {
+                slot: 3,
+                userspace_addr: memory.address(),
+                memory_size: 0x1000,
+                ..UserspaceMemoryRegion::default()
+            }),
+            &memory,
+        );
+        assert_eq!(taken.unwrap_err().errno, Errno::EEXIST);
+        slots.leave(not_a_vm());
+        assert_eq!(Arc::strong_count(&memory), 2, "kept for ever");
+    }
+}
