@@ -74,6 +74,15 @@ struct Sky<'v> {
     running: AtomicU64,
 }
 
+/// A vCPU's thread; the noise ends when there is none, however they ended.
+struct Running<'s>(&'s AtomicU64);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
 fn text<E: core::fmt::Debug>(what: &'static str) -> impl Fn(E) -> String {
     move |error| format!("{what}: {error:?}")
 }
@@ -121,9 +130,8 @@ pub fn storm(rounds: u64) -> Result<Option<Weather>, String> {
             .zip(0..)
             .map(|(vcpu, cpu)| {
                 scope.spawn(move || {
-                    let lived = Life { sky: sky_ref, vcpu, cpu, log: FaultLog::new(PATIENCE) }.live(rounds);
-                    sky_ref.running.fetch_sub(1, Relaxed);
-                    lived
+                    let _until_the_end = Running(&sky_ref.running);
+                    Life { sky: sky_ref, vcpu, cpu, log: FaultLog::new(PATIENCE) }.live(rounds)
                 })
             })
             .collect();
@@ -195,6 +203,11 @@ struct Life<'s, 'v> {
 impl Life<'_, '_> {
     fn live(&mut self, rounds: u64) -> Result<(), String> {
         for round in 0..rounds {
+            if self.cpu == 0 && round.is_multiple_of(100) {
+                // A storm that stands still says how far it came, and one that never began says nothing.
+                let (conversions, spurious) = (self.sky.conversions.load(Relaxed), self.sky.spurious.load(Relaxed));
+                println!("storm: round {round} of {rounds}, {conversions} conversions, {spurious} spurious faults");
+            }
             self.round(round).map_err(|what| format!("vCPU {}, round {round}: {what}", self.cpu))?;
         }
         Ok(())
